@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
+#include <type_traits>
+#include <utility>
 
 namespace paste {
 
@@ -67,6 +69,19 @@ using Unexpected = tl::unexpected<Error>;
   return Unexpected(Error(code, std::move(detail), os_error));
 }
 [[nodiscard]] inline Unexpected fail(Error error) { return Unexpected(std::move(error)); }
+
+namespace internal {
+// Prints the error to standard error and ends the program with status 1.
+[[noreturn]] void end_with(const Error& error) noexcept;
+}  // namespace internal
+
+// The value, or the end of the program with the error's message: for start-up code and examples
+// that have nothing better to do.
+template <typename T>
+T must(Result<T> result) {
+  if (!result) internal::end_with(result.error());
+  if constexpr (!std::is_void_v<T>) return std::move(*result);
+}
 
 }  // namespace paste
 

@@ -1,5 +1,7 @@
 #include "paste/result.h"
 
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 
 namespace paste {
@@ -32,6 +34,11 @@ std::string Error::message() const {
     text += strerror_r(os_error_, words, sizeof words);  // the GNU form returns the text
   }
   return text;
+}
+
+void internal::end_with(const Error& error) noexcept {
+  std::fprintf(stderr, "%s\n", error.message().c_str());
+  std::exit(1);
 }
 
 }  // namespace paste

@@ -43,7 +43,7 @@ static_assert(sizeof(PageHeader) == 64);
 
 // Entries that hold records; the last place of the page is for a link or a seal.
 constexpr uint32_t records_per_page(uint32_t buffer_size) {
-  return (buffer_size - 64) / sizeof(Entry) - 1;
+  return (buffer_size - 64) / uint32_t{sizeof(Entry)} - 1;
 }
 static_assert(records_per_page(2048) == 61 && records_per_page(4096) == 125);
 

@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "log/format.h"
+#include "paste/record.h"
 #include "paste/result.h"
 #include "paste/slot.h"
 #include "pool/core.h"
@@ -32,25 +33,9 @@ namespace paste::log {
 inline constexpr uint32_t kRecordBytesMax = 64u << 20;
 inline constexpr uint32_t kNameMax = pool::format::kRootNameMax;
 
-struct Appended {
-  Lsn lsn;
-  Ticket ticket;  // durable when this is
-};
-
-// A record in place: its ranges, in order, valid until it is truncated or deleted and that ticket
-// is durable. Hold the buffers (Core::hold) to use it longer, for instance while it is being sent.
-struct Record {
-  Lsn lsn = 0;
-  uint64_t time_ns = 0;
-  uint32_t length = 0;  // bytes in all
-  uint32_t auxiliary = 0;
-  std::span<const Slice> slices;  // scratch of the log: valid until its next call
-};
-
-struct AppendOptions {
-  uint64_t time_ns = 0;    // arrival; 0 takes the wall clock
-  uint32_t auxiliary = 0;  // kept with the record; ranges only (see format.h)
-};
+using paste::AppendOptions;
+using paste::Appended;
+using paste::Record;
 
 class Log {
  public:

@@ -102,14 +102,14 @@ enum class DiskIo : uint8_t { automatic, uring, posix };
 
 struct RegionOptions {
   std::string path;                  // a file, or a device DAX node /dev/daxX.Y
-  std::optional<Domain> domain;      // nothing: the strongest that the backing vouches for
+  std::optional<Domain> domain = {}; // nothing: the strongest that the backing vouches for
   bool create = false;               // make it; the file must not exist, a device may
   uint64_t size = 0;                 // bytes, for create; rounded up to 4096
   bool read_only = false;            // maps privately; flush and barriers are refused
   Duration media_delay{0};           // spun at each barrier, to emulate slow media
   DiskIo disk_io = DiskIo::automatic;  // page: io_uring, or plain writes and fdatasync
   // Called during long work (zeroing, loading) with bytes done and bytes in all. May be empty.
-  std::function<void(std::string_view what, uint64_t done, uint64_t total)> progress;
+  std::function<void(std::string_view what, uint64_t done, uint64_t total)> progress = {};
 };
 
 // Maps a region and locks it against other processes until destruction.

@@ -91,7 +91,7 @@ struct RootPageHeader {
 static_assert(sizeof(RootPageHeader) == 128);
 inline constexpr uint64_t kRootMagic = 0x45474150544F4F52ull;  // "ROOTPAGE"
 constexpr uint32_t root_entries_per_page(uint32_t buffer_size) {
-  return buffer_size / sizeof(RootEntry) - 1;
+  return buffer_size / uint32_t{sizeof(RootEntry)} - 1;
 }
 
 // The publish list of a ticket: committed when commit == ticket ^ kCommitMagic and the CRC holds.
