@@ -63,7 +63,7 @@ class Region {
   virtual Result<void> wait_barrier() = 0;
 
   // Readable when a barrier in flight may have completed; -1 where barriers complete at once.
-  // poll_barrier() clears it.
+  // poll_barrier() clears it; do not read() from it.
   [[nodiscard]] virtual int event_fd() const noexcept { return -1; }
 
   [[nodiscard]] bool barrier_in_flight() const noexcept { return barrier_in_flight_; }
@@ -104,8 +104,10 @@ struct RegionOptions {
   std::string path;                  // a file, or a device DAX node /dev/daxX.Y
   std::optional<Domain> domain = {}; // nothing: the strongest that the backing vouches for
   bool create = false;               // make it; the file must not exist, a device may
-  uint64_t size = 0;                 // bytes, for create; rounded up to 4096
-  bool read_only = false;            // maps privately; flush and barriers are refused
+  uint64_t size = 0;                 // bytes, for create; rounded up to 4096, hugetlbfs: its page
+  // Works on a private copy: stores, so recovery too, are possible, nothing ever reaches the file;
+  // flush and barriers do nothing and succeed. Refused while another process writes the pool.
+  bool read_only = false;
   Duration media_delay{0};           // spun at each barrier, to emulate slow media
   DiskIo disk_io = DiskIo::automatic;  // page: io_uring, or plain writes and fdatasync
   // Called during long work (zeroing, loading) with bytes done and bytes in all. May be empty.
@@ -114,7 +116,8 @@ struct RegionOptions {
 
 // Maps a region and locks it against other processes until destruction.
 // Errors: in_use (names the other process where it can be found), not_found, exists, permission,
-// unsupported (asked for more than the backing gives: says what it gives), invalid, io.
+// unsupported (asked for more than the backing gives: says what it gives), invalid, corrupt
+// (smaller than a page), too_large (page: more than the memory there is), io.
 [[nodiscard]] Result<std::unique_ptr<Region>> open_region(const RegionOptions& options);
 
 // Anonymous memory with hardware flushes, domain process: for tests and benchmarks.
