@@ -15,6 +15,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,7 +24,9 @@
 #include "paste/slot.h"
 #include "paste/units.h"
 #include "pmem/region.h"
+#include "pool/buffers.h"
 #include "pool/format.h"
+#include "pool/publish.h"
 
 namespace paste::pool {
 
@@ -185,8 +188,57 @@ class Core {
   [[nodiscard]] const std::string& describe() const noexcept { return region_->description(); }
 
  private:
-  Core() = default;
-  // … the implementation's own members (src/pool): complete these.
+  // Where the list in a publish area stands; see tickets.cc.
+  enum class Stage : uint8_t { free, committing, stored, settling, cleared, retiring };
+  struct Area {
+    std::byte* at = nullptr;
+    Stage stage = Stage::free;
+    Ticket ticket;
+  };
+  enum class Sync : uint8_t { idle, first, second };
+  // What a ticket frees, kept until nothing durable can reach it.
+  struct Deferred {
+    Ticket ticket;
+    std::vector<BufferName> buffers;
+    std::vector<format::RootEntry*> places;
+    std::vector<BufferName> zeroed;  // durable zeroes once the ticket is
+  };
+
+  Core(std::unique_ptr<pmem::Region> region, const format::Superblock& super);
+
+  // open.cc
+  Result<void> redo_lists();
+  Result<void> keep_lists();
+  Result<void> redo_list(const std::byte* area);
+  Result<void> retire_lists();
+  void repair_superblocks(const format::Superblock& super, uint32_t good_copies);
+  Result<void> report(Code code, std::string what, std::string detail);
+  [[nodiscard]] bool publishable(uint64_t offset) const noexcept;
+  // roots.cc
+  Result<void> read_roots();
+  Result<void> read_root_page(BufferName page, bool first, BufferName* next);
+  Result<void> add_root_page();
+  Result<void> publish_root(Root& root, bool live,
+                            const std::array<uint64_t, format::kRootWords>& words);
+  void flush_root_pages(Site site);
+  // tickets.cc
+  Result<void> close_ticket();
+  Result<void> begin_barrier(Site site);
+  Result<void> drive();
+  Result<void> finish_first();
+  void finish_second();
+  void barrier_completed();
+  Result<void> settle();
+  void queue_deferred();
+  void reap();
+  void replenish();
+  Unexpected stop(Error error);
+  // buffers
+  void give_back(BufferName name);
+  void zero(BufferName name);
+  [[nodiscard]] uint64_t available() const noexcept;
+  [[nodiscard]] uint64_t floor_of(Purpose purpose) const noexcept;
+
   std::unique_ptr<pmem::Region> region_;
   std::byte* base_ = nullptr;
   uint32_t buffer_size_ = 0;
@@ -198,8 +250,32 @@ class Core {
   Ticket durable_{0};
   bool changed_ = false;
   bool failed_ = false;
+  bool recovered_ = false;
+  std::optional<Error> failure_;
   std::vector<Finding>* findings_ = nullptr;
+
+  Buffers buffers_;
+  uint64_t structure_reserve_ = 0;
+  uint64_t receive_reserve_ = 0;
+  std::vector<BufferName> zeroed_;  // the stock: held once, durable zeroes
+  uint32_t zeroed_pending_ = 0;     // being made durable
+  uint32_t zeroed_target_ = 16;
+
+  PublishList list_;
+  std::array<Area, 2> areas_;
+  Sync sync_ = Sync::idle;
+  Ticket syncing_;
+  Area* syncing_area_ = nullptr;                    // of the ticket being synced; null: no list
+  std::vector<format::PublishItem> syncing_items_;
+  Deferred deferred_;                // of the filling ticket
+  std::vector<Deferred> waiting_;    // oldest first; a few
+  std::vector<Deferred> spare_;      // emptied ones: their capacity is used again
+
   std::vector<std::unique_ptr<Root>> roots_;
+  std::vector<format::RootEntry*> free_places_;
+  std::vector<BufferName> root_pages_;
+  uint64_t next_root_id_ = 1;  // as at the end of the filling ticket
+  CoreStats stats_;
 };
 
 }  // namespace paste::pool
