@@ -29,12 +29,12 @@ struct Listen {
 [[nodiscard]] Result<Listen> parse_listen(std::string_view url);
 
 struct HttpLimits {
-  uint32_t header_bytes_max = 16 * 1024;      // request line and headers: 431
+  uint32_t header_bytes_max = 16 * 1024;           // request line and headers: 431
   uint64_t body_bytes_max = log::kRecordBytesMax;  // 413
-  uint64_t bodies_bytes_max = 256u << 20;     // of all requests still arriving: 503
-  Duration idle{75'000'000'000};              // connection without a request
-  Duration request{30'000'000'000};           // from first to last byte of a request's header
-  uint32_t pipeline_max = 1024;               // requests taken from one connection per turn
+  uint64_t bodies_bytes_max = 256u << 20;          // of all requests still arriving: 503
+  Duration idle{75'000'000'000};                   // connection without a request
+  Duration request{30'000'000'000};                // from first to last byte of a request's header
+  uint32_t pipeline_max = 1024;                    // requests taken from one connection per turn
 };
 
 struct Retention {  // of every log; 0: no limit
@@ -49,7 +49,8 @@ struct ServerOptions {
   Retention retention;
   Duration seal_after{1'000'000'000};  // idle logs are sealed
   uint32_t scrub_per_second = 1000;    // records; 0: off
-  bool copy = false;  // keep by copying instead of holding, for comparison
+  bool copy = false;                   // keep by copying instead of holding, for comparison
+  Duration grace{5'000'000'000};       // how long stop() waits for clients
 };
 
 // What `pst serve` prints at start and GET / shows.
