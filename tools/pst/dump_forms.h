@@ -1,0 +1,23 @@
+// How records and bytes are printed.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "paste/slot.h"
+#include "paste/units.h"
+
+namespace paste::tool {
+
+enum class DumpForm : uint8_t { text, hex, ndjson, raw };
+
+// One record, to standard output.
+void print_record(DumpForm form, Lsn lsn, uint64_t time_ns, const std::string& bytes);
+
+// Sixteen bytes a line with their offsets, counted from `offset`.
+void print_hex(Bytes bytes, uint64_t offset);
+
+// "2026-01-31T12:00:00.123456789Z".
+std::string time_text(uint64_t time_ns);
+
+}  // namespace paste::tool
