@@ -7,11 +7,7 @@ function init(args)
   for i = 1, size do text[i] = string.char(33 + (i * 7) % 94) end
   wrk.method = "POST"
   wrk.body = table.concat(text)
-  request_bytes = wrk.format()
 end
-
--- The request is composed once: composing it anew each time would measure Lua.
-function request() return request_bytes end
 
 -- One line for programs, in fixed order; latencies in microseconds.
 function done(summary, latency, requests)

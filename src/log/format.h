@@ -10,7 +10,7 @@ enum class EntryType : uint8_t {
   range = 1,   // the record is one range of one buffer (or empty: buffer 0, length 0)
   pieces = 2,  // `buffer`, `offset` name the first piece list of the record
   link = 3,    // last place of a full page: `buffer` is the next page
-  seal = 4,    // last place of a page that is not full: vouches for everything before it
+  seal = 4,    // last place of a page with no link yet: vouches for everything before it
 };
 
 // A log page is full of these. The CRC32C covers: pool UUID, log id, LSN, the entry with crc = 0,
@@ -20,11 +20,11 @@ struct Entry {
   uint32_t buffer;
   uint16_t offset;
   uint8_t type;
-  uint8_t flags;  // 0 in this version
+  uint8_t flags;    // 0 in this version
   uint32_t length;  // of the record in bytes; of the first piece list's record: the whole
   uint32_t crc;
-  uint64_t time_ns;  // arrival, wall clock
-  uint32_t lag;      // LSN − durable LSN when it was written; 0 in a seal
+  uint64_t time_ns;    // arrival, wall clock
+  uint32_t lag;        // LSN − durable LSN when it was written; 0 in a seal
   uint32_t auxiliary;  // the program's own; for pieces: length of the first piece list
 };
 static_assert(sizeof(Entry) == 32);

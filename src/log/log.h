@@ -33,8 +33,8 @@ namespace paste::log {
 inline constexpr uint32_t kRecordBytesMax = 64u << 20;
 inline constexpr uint32_t kNameMax = pool::format::kRootNameMax;
 
-using paste::AppendOptions;
 using paste::Appended;
+using paste::AppendOptions;
 using paste::Record;
 
 class Log {
@@ -45,9 +45,9 @@ class Log {
   // Set once the log was removed: every call then returns Code::closed.
   [[nodiscard]] bool removed() const noexcept;
 
-  [[nodiscard]] Lsn first() const noexcept;    // first kept record; next() if there is none
-  [[nodiscard]] Lsn next() const noexcept;     // what the next append will get
-  [[nodiscard]] Lsn durable() const noexcept;  // last record that is durable; 0 if none
+  [[nodiscard]] Lsn first() const noexcept;       // first kept record; next() if there is none
+  [[nodiscard]] Lsn next() const noexcept;        // what the next append will get
+  [[nodiscard]] Lsn durable() const noexcept;     // last record that is durable; 0 if none
   [[nodiscard]] uint64_t bytes() const noexcept;  // of kept records
   // The last ticket that changed anything that a reader can see here (for gating replies).
   [[nodiscard]] Ticket changed() const noexcept;

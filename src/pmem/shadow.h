@@ -78,7 +78,9 @@ class ShadowRegion final : public Region {
   // An event of the program's own, such as a reply that leaves.
   void mark();
   // From now on the site does nothing, and the code believes that it did.
-  void disable(Site site) { disabled_.set(static_cast<size_t>(site)); }
+  void disable(Site site) {
+    if (site != Site::count_) disabled_.set(static_cast<size_t>(site));
+  }
   // page: a barrier is in flight for so many polls (0: it completes at once).
   void set_barrier_polls(uint32_t polls) { barrier_polls_ = polls; }
   // page: the n-th barrier from now (1: the next) fails, and with it all later calls. Any part of

@@ -1,6 +1,6 @@
 #include "pool/buffers.h"
 
-#include "pool/core.h"
+#include <algorithm>
 
 namespace paste::pool {
 
@@ -45,12 +45,19 @@ BufferName Buffers::pop_free() noexcept {
   return name;
 }
 
-void Buffers::build_free(const std::vector<bool>& bad) {
+void Buffers::mark_bad(uint64_t offset, uint64_t length, uint32_t buffer_size) {
+  if (length == 0) return;
+  bad_.resize(end_ - first_);
+  const uint64_t from = std::max<uint64_t>(offset / buffer_size, first_);
+  const uint64_t to = std::min<uint64_t>((offset + length - 1) / buffer_size + 1, end_);
+  for (uint64_t name = from; name < to; ++name) bad_[name - first_] = true;
+}
+
+void Buffers::build_free() {
   free_.clear();
   free_.reserve(end_ - first_);
   for (BufferName name = end_; name-- > first_;) {
-    const bool usable = bad.empty() || !bad[name - first_];
-    if (usable && holds(name) == 0) free_.push_back(name);
+    if (holds(name) == 0) push_free(name);
   }
 }
 

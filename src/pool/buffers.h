@@ -7,10 +7,9 @@
 
 #include "base/check.h"
 #include "paste/slot.h"
+#include "pool/types.h"
 
 namespace paste::pool {
-
-enum class Kind : uint8_t;
 
 // Invariant: a buffer is in the free stack exactly when its hold count is 0 and it is usable.
 class Buffers {
@@ -29,12 +28,17 @@ class Buffers {
   // True when that was the last hold; the buffer is not put on the free stack by this.
   bool release(BufferName name) noexcept;
 
-  void push_free(BufferName name) { free_.push_back(name); }
+  // A bad one is never free: it is dropped here.
+  void push_free(BufferName name) {
+    if (bad_.empty() || !bad_[name - first_]) free_.push_back(name);
+  }
   // REQUIRES: free_count() > 0.
   BufferName pop_free() noexcept;
   [[nodiscard]] uint32_t free_count() const noexcept { return static_cast<uint32_t>(free_.size()); }
+  // What lies in [offset, offset+length) of the region is bad memory: never free.
+  void mark_bad(uint64_t offset, uint64_t length, uint32_t buffer_size);
   // After recovery: everything without a hold that is not bad becomes free, lowest name on top.
-  void build_free(const std::vector<bool>& bad);
+  void build_free();
 
   [[nodiscard]] BufferName first() const noexcept { return first_; }
   [[nodiscard]] BufferName end() const noexcept { return end_; }
@@ -52,6 +56,7 @@ class Buffers {
   BufferName end_;
   std::vector<uint32_t> state_;  // holds << 2 | kind
   std::vector<BufferName> free_;
+  std::vector<bool> bad_;  // empty: none is
   uint64_t held_[4] = {};  // buffers held, by kind
 };
 

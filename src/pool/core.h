@@ -27,57 +27,10 @@
 #include "pool/buffers.h"
 #include "pool/format.h"
 #include "pool/publish.h"
+#include "pool/state.h"
+#include "pool/types.h"
 
 namespace paste::pool {
-
-using pmem::Site;
-
-enum class Kind : uint8_t { data = 1, structure = 2 };
-
-// What a buffer is wanted for; decides how deep into the reserves the request may go.
-enum class Purpose : uint8_t {
-  receive,    // for a port to receive into: not the structure reserve
-  data,       // bytes of a write: neither reserve
-  structure,  // a page that a write needs: neither reserve
-  room,       // a page that a delete, truncation or repacking needs to make room: everything
-};
-
-// What a check found; `pst pool check` prints these, open() stops at the first.
-struct Finding {
-  Code code = Code::corrupt;
-  std::string what;  // "superblock copy 1", "record 17 of log orders", "root page 64"
-  std::string detail;
-};
-
-struct CreateOptions {
-  uint32_t buffer_size = format::kBufferSizeDefault;
-};
-
-struct OpenOptions {
-  // Not null: check instead of open. Damage is appended here and the walk goes on where it can;
-  // the region should be private (RegionOptions::read_only).
-  std::vector<Finding>* findings = nullptr;
-};
-
-// A root entry, in DRAM. Stable address for the life of the core, also after deletion.
-struct Root {
-  uint64_t id = 0;
-  format::RootType type = format::RootType::none;
-  std::string name;
-  std::array<uint64_t, format::kRootWords> words{};  // as at the end of the filling ticket
-  bool live = false;                                 // as at the end of the filling ticket
-  format::RootEntry* entry = nullptr;                // its place in the region
-};
-
-struct CoreStats {
-  uint64_t tickets = 0;          // made durable since open
-  uint64_t tickets_published = 0;  // of these, with a publish list
-  uint64_t barriers = 0;
-  uint64_t buffers_free = 0;
-  uint64_t buffers_data = 0;
-  uint64_t buffers_structure = 0;
-  uint64_t buffers_deferred = 0;  // freed, not yet reusable
-};
 
 class Core {
  public:
@@ -90,7 +43,6 @@ class Core {
   // Errors: corrupt, unsupported (feature bits, a domain stronger than the region's), failed.
   static Result<std::unique_ptr<Core>> open(std::unique_ptr<pmem::Region> region,
                                             const OpenOptions& options = {});
-  ~Core();
 
   // --- Geometry -------------------------------------------------------------------------------
   [[nodiscard]] uint32_t buffer_size() const noexcept { return buffer_size_; }
@@ -100,14 +52,17 @@ class Core {
   [[nodiscard]] std::byte* buffer(BufferName name) const noexcept {
     return base_ + static_cast<uint64_t>(name) * buffer_size_;
   }
-  [[nodiscard]] Bytes bytes(Slice s) const noexcept { return {buffer(s.buffer) + s.offset, s.length}; }
+  [[nodiscard]] Bytes bytes(Slice s) const noexcept {
+    return {buffer(s.buffer) + s.offset, s.length};
+  }
   // True when the slice lies inside one buffer that may hold data.
   [[nodiscard]] bool valid(Slice s) const noexcept {
     return s.buffer >= first_buffer_ && s.buffer < buffer_end_ &&
            uint32_t{s.offset} + s.length <= buffer_size_;
   }
   [[nodiscard]] const std::array<uint8_t, 16>& uuid() const noexcept { return uuid_; }
-  [[nodiscard]] uint32_t crc_seed() const noexcept { return crc_seed_; }  // CRC state after the UUID
+  // CRC state after the UUID.
+  [[nodiscard]] uint32_t crc_seed() const noexcept { return crc_seed_; }
   [[nodiscard]] pmem::Region& region() const noexcept { return *region_; }
 
   // --- Ownership (VOLATILE) -------------------------------------------------------------------
@@ -162,16 +117,17 @@ class Core {
   // commit() and wait until durable() >= ticket. Errors: failed. REQUIRES: ticket <= filling().
   Result<void> wait_durable(Ticket ticket);
   [[nodiscard]] int event_fd() const noexcept { return region_->event_fd(); }
-  [[nodiscard]] bool failed() const noexcept { return failed_; }
+  [[nodiscard]] bool failed() const noexcept { return failure_.has_value(); }
 
   // --- Roots ----------------------------------------------------------------------------------
   [[nodiscard]] Root* find_root(std::string_view name) noexcept;  // live ones; nullptr if none
-  [[nodiscard]] const std::vector<std::unique_ptr<Root>>& roots() const noexcept { return roots_; }
+  [[nodiscard]] const std::vector<std::unique_ptr<Root>>& roots() const noexcept {
+    return roots_.all;
+  }
   // Errors: exists, invalid (name empty, longer than 64 bytes), busy, pool_full.
-  Result<Root*> create_root(format::RootType type, std::string_view name,
-                            const std::array<uint64_t, format::kRootWords>& words);
+  Result<Root*> create_root(format::RootType type, std::string_view name, const RootWords& words);
   // Errors: busy. Words needed in the publish list: kRootUpdateWords at most.
-  Result<void> update_root(Root& root, const std::array<uint64_t, format::kRootWords>& words);
+  Result<void> update_root(Root& root, const RootWords& words);
   Result<void> delete_root(Root& root);
   static constexpr uint32_t kRootUpdateWords = format::kRootWords + 2;
 
@@ -188,53 +144,30 @@ class Core {
   [[nodiscard]] const std::string& describe() const noexcept { return region_->description(); }
 
  private:
-  // Where the list in a publish area stands; see tickets.cc.
-  enum class Stage : uint8_t { free, committing, stored, settling, cleared, retiring };
-  struct Area {
-    std::byte* at = nullptr;
-    Stage stage = Stage::free;
-    Ticket ticket;
-  };
-  enum class Sync : uint8_t { idle, first, second };
-  // What a ticket frees, kept until nothing durable can reach it.
-  struct Deferred {
-    Ticket ticket;
-    std::vector<BufferName> buffers;
-    std::vector<format::RootEntry*> places;
-    std::vector<BufferName> zeroed;  // durable zeroes once the ticket is
-  };
-
   Core(std::unique_ptr<pmem::Region> region, const format::Superblock& super);
 
-  // open.cc
   Result<void> redo_lists();
   Result<void> keep_lists();
   Result<void> redo_list(const std::byte* area);
   Result<void> retire_lists();
-  void repair_superblocks(const format::Superblock& super, uint32_t good_copies);
   Result<void> report(Code code, std::string what, std::string detail);
   [[nodiscard]] bool publishable(uint64_t offset) const noexcept;
-  // roots.cc
   Result<void> read_roots();
-  Result<void> read_root_page(BufferName page, bool first, BufferName* next);
+  Result<void> read_root_page(BufferName page, BufferName* next);
+  Result<void> read_root_entry(BufferName page, uint32_t index, const format::RootEntry& entry);
   Result<void> add_root_page();
-  Result<void> publish_root(Root& root, bool live,
-                            const std::array<uint64_t, format::kRootWords>& words);
-  void flush_root_pages(Site site);
-  // tickets.cc
+  Result<void> publish_root(Root& root, bool live, const RootWords& words);
   Result<void> close_ticket();
   Result<void> begin_barrier(Site site);
+  Result<void> whole_barrier(Site site);  // REQUIRES: none in flight
   Result<void> drive();
   Result<void> finish_first();
   void finish_second();
   void barrier_completed();
   Result<void> settle();
-  void queue_deferred();
   void reap();
-  void replenish();
   Unexpected stop(Error error);
-  // buffers
-  void give_back(BufferName name);
+  void replenish();
   void zero(BufferName name);
   [[nodiscard]] uint64_t available() const noexcept;
   [[nodiscard]] uint64_t floor_of(Purpose purpose) const noexcept;
@@ -246,35 +179,21 @@ class Core {
   uint32_t buffer_end_ = 0;
   uint32_t crc_seed_ = 0;
   std::array<uint8_t, 16> uuid_{};
+  std::vector<Finding>* findings_ = nullptr;
+  bool recovered_ = false;
+
+  Buffers buffers_;
+  Reserves reserves_;
+  Stock stock_;
   Ticket filling_{1};
   Ticket durable_{0};
   bool changed_ = false;
-  bool failed_ = false;
-  bool recovered_ = false;
-  std::optional<Error> failure_;
-  std::vector<Finding>* findings_ = nullptr;
-
-  Buffers buffers_;
-  uint64_t structure_reserve_ = 0;
-  uint64_t receive_reserve_ = 0;
-  std::vector<BufferName> zeroed_;  // the stock: held once, durable zeroes
-  uint32_t zeroed_pending_ = 0;     // being made durable
-  uint32_t zeroed_target_ = 16;
-
-  PublishList list_;
+  std::optional<Error> failure_;  // once set, final
+  PublishList list_;              // of the filling ticket
   std::array<Area, 2> areas_;
-  Sync sync_ = Sync::idle;
-  Ticket syncing_;
-  Area* syncing_area_ = nullptr;                    // of the ticket being synced; null: no list
-  std::vector<format::PublishItem> syncing_items_;
-  Deferred deferred_;                // of the filling ticket
-  std::vector<Deferred> waiting_;    // oldest first; a few
-  std::vector<Deferred> spare_;      // emptied ones: their capacity is used again
-
-  std::vector<std::unique_ptr<Root>> roots_;
-  std::vector<format::RootEntry*> free_places_;
-  std::vector<BufferName> root_pages_;
-  uint64_t next_root_id_ = 1;  // as at the end of the filling ticket
+  Syncing syncing_;
+  Deferrals deferrals_;
+  RootTable roots_;
   CoreStats stats_;
 };
 

@@ -73,7 +73,7 @@ struct RootEntry {
   // The published part.
   uint64_t live;  // id, or 0 when the place is free
   uint64_t words[kRootWords];
-  uint64_t check;  // CRC32C of id, live, words; 0 only while live and all words are 0
+  uint64_t check;  // CRC32C of id, live, words, with bit 32 set; 0 while live and all words are 0
   uint64_t reserved1;
 };
 static_assert(sizeof(RootEntry) == 128);

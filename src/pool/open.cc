@@ -15,6 +15,13 @@ using format::Superblock;
 
 namespace {
 
+bool overlaps(const std::vector<std::pair<uint64_t, uint64_t>>& ranges, uint64_t offset,
+              uint64_t length) {
+  return std::any_of(ranges.begin(), ranges.end(), [&](const auto& range) {
+    return range.first < offset + length && offset < range.first + range.second;
+  });
+}
+
 std::string check_hint(std::string_view what) {
   return fmt::format("{}; run `pst pool check` on the pool for a list of what is damaged", what);
 }
@@ -30,15 +37,19 @@ Core::Core(std::unique_ptr<pmem::Region> region, const Superblock& super)
       crc_seed_(uuid_state(super.uuid)),
       uuid_(super.uuid),
       buffers_(first_buffer_, buffer_end_) {
+  // The usual floors of 8 and 16 would be most of a pool of a few dozen buffers.
   const uint64_t count = super.shards[0].buffer_count;
-  structure_reserve_ = std::clamp<uint64_t>(count / 64, std::min<uint64_t>(8, 2 + count / 64), 1024);
-  receive_reserve_ = std::clamp<uint64_t>(count / 16, 2, 2048);
+  reserves_.structure =
+      std::clamp<uint64_t>(count / 64, std::min<uint64_t>(8, 2 + count / 64), 1024);
+  reserves_.receive =
+      std::clamp<uint64_t>(count / 16, std::min<uint64_t>(16, 2 + count / 16), 2048);
+  for (const auto& [offset, length] : region_->bad_ranges()) {
+    buffers_.mark_bad(offset, length, buffer_size_);
+  }
   for (size_t i = 0; i < areas_.size(); ++i) {
     areas_[i].at = base_ + super.shards[0].publish_offset[i];
   }
 }
-
-Core::~Core() = default;
 
 Result<void> Core::report(Code code, std::string what, std::string detail) {
   if (findings_ == nullptr) return fail(code, check_hint(what + ": " + detail));
@@ -46,52 +57,73 @@ Result<void> Core::report(Code code, std::string what, std::string detail) {
   return {};
 }
 
-Result<std::unique_ptr<Core>> Core::open(std::unique_ptr<pmem::Region> region,
-                                         const OpenOptions& options) {
-  Result<Superblock> copies[2] = {read_superblock(*region, 0), read_superblock(*region, 1)};
+namespace {
+
+// The superblock to believe, and which copies of it are good.
+struct Chosen {
+  Superblock super;
+  bool good[2] = {true, true};
+};
+
+// Errors: corrupt (no copy is good, or both are and differ), unsupported.
+Result<Chosen> choose_superblock(const pmem::Region& region, std::vector<Finding>* findings) {
+  const Result<Superblock> copies[2] = {read_superblock(region, 0), read_superblock(region, 1)};
   for (const auto& copy : copies) {
     if (!copy && copy.error().code() == Code::unsupported) return fail(copy.error());
   }
-  if (!copies[0] && !copies[1]) {
-    const std::string why = copies[0].error().message();
-    if (options.findings != nullptr) {
-      for (uint32_t i = 0; i < 2; ++i) {
-        options.findings->push_back(
-            {Code::corrupt, fmt::format("superblock copy {}", i), copies[i].error().message()});
-      }
-    }
-    return fail(Code::corrupt, fmt::format("no usable superblock in {}: {}",
-                                           region->description(), why));
+  for (uint32_t i = 0; i < 2; ++i) {
+    if (copies[i] || findings == nullptr) continue;
+    findings->push_back(
+        {Code::corrupt, fmt::format("superblock copy {}", i), copies[i].error().message()});
   }
-  const Superblock super = copies[0] ? *copies[0] : *copies[1];
+  if (!copies[0] && !copies[1]) {
+    return fail(Code::corrupt, fmt::format("no usable superblock in {}: {}", region.description(),
+                                           copies[0].error().message()));
+  }
+  Chosen chosen{copies[0] ? *copies[0] : *copies[1],
+                {copies[0].has_value(), copies[1].has_value()}};
+  if (chosen.good[0] && chosen.good[1]) {
+    Superblock other = *copies[1];
+    other.copy = 0;
+    if (superblock_crc(other) != superblock_crc(*copies[0])) {
+      return fail(Code::corrupt, fmt::format("the two superblocks in {} are of different pools",
+                                             region.description()));
+    }
+  }
+  return chosen;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Core>> Core::open(std::unique_ptr<pmem::Region> region,
+                                         const OpenOptions& options) {
+  PASTE_TRY_ASSIGN(const Chosen chosen, choose_superblock(*region, options.findings));
+  const Superblock& super = chosen.super;
+  // Page and memory both survive power loss; a pool may move between them, but not to less.
   const auto made_for = static_cast<pmem::Domain>(super.domain);
-  // In the order of what they survive; a pool may move to stronger backing, never to weaker.
-  const bool weaker = region->domain() == pmem::Domain::process && made_for != pmem::Domain::process;
+  const bool weaker =
+      region->domain() == pmem::Domain::process && made_for != pmem::Domain::process;
   if (weaker && options.findings == nullptr) {
-    return fail(Code::unsupported,
-                fmt::format("the pool was made for domain {} but {} gives only {}; open it where "
-                            "it was made, or copy its records to a new pool",
-                            to_string(made_for), region->description(),
-                            to_string(region->domain())));
+    return fail(
+        Code::unsupported,
+        fmt::format("the pool was made for domain {} but {} gives only {}; open it where "
+                    "it was made, or copy its records to a new pool",
+                    to_string(made_for), region->description(), to_string(region->domain())));
   }
   auto core = std::unique_ptr<Core>(new Core(std::move(region), super));
   core->findings_ = options.findings;
   for (uint32_t i = 0; i < 2; ++i) {
-    if (copies[i]) continue;
-    if (core->findings_ != nullptr) {
-      core->findings_->push_back(
-          {Code::corrupt, fmt::format("superblock copy {}", i), copies[i].error().message()});
-    }
-    write_superblock(*core->region_, super, i, Site::superblock);
+    if (!chosen.good[i]) write_superblock(*core->region_, super, i, Site::superblock);
   }
   PASTE_TRY(core->redo_lists());
   PASTE_TRY(core->read_roots());
   return core;
 }
 
+// An aligned word is in the region as soon as its first byte is: buffers end at multiples of 8.
 bool Core::publishable(uint64_t offset) const noexcept {
   return offset % 8 == 0 && offset >= format::kFirstRootOffset &&
-         offset + 8 <= uint64_t{buffer_end_} * buffer_size_;
+         offset < uint64_t{buffer_end_} * buffer_size_;
 }
 
 Result<void> Core::redo_lists() {
@@ -100,12 +132,13 @@ Result<void> Core::redo_lists() {
   uint64_t newest = 0;
   for (Area& area : areas_) {
     ListState state = ListState::damaged;
-    if (!pmem::guarded_read([&] { state = inspect_list(area.at, crc_seed_); })) {
-      state = ListState::damaged;
-    }
-    if (state == ListState::damaged) {
+    const auto offset = static_cast<uint64_t>(area.at - base_);
+    const bool bad = overlaps(region_->bad_ranges(), offset, format::kPublishBytes);
+    const bool read = !bad && pmem::guarded_read([&] { state = inspect_list(area.at, crc_seed_); });
+    // Lost bytes may have been a committed batch: they are never taken for the absence of one.
+    if (!read || state == ListState::damaged) {
       PASTE_TRY(report(Code::corrupt, fmt::format("publish list {}", &area - areas_.data()),
-                       "committed, but its checksum does not match"));
+                       read ? "committed, but its checksum does not match" : "unreadable"));
       continue;
     }
     if (state == ListState::absent) continue;
@@ -141,9 +174,7 @@ Result<void> Core::keep_lists() {
     region_->flush(area.at, bytes, Site::recover_accepted);
   }
   if (!any) return {};  // the barrier at the end of recovery does
-  PASTE_TRY(begin_barrier(Site::barrier_recover));
-  if (auto waited = region_->wait_barrier(); !waited) return stop(std::move(waited).error());
-  return {};
+  return whole_barrier(Site::barrier_recover);
 }
 
 Result<void> Core::redo_list(const std::byte* area) {
@@ -186,8 +217,7 @@ Result<void> Core::retire_lists() {
     if (*word == 0) continue;
     pmem::store64(word, 0);
     region_->flush(word, sizeof *word, Site::publish_retire);
-    PASTE_TRY(begin_barrier(Site::barrier_recover));
-    if (auto waited = region_->wait_barrier(); !waited) return stop(std::move(waited).error());
+    PASTE_TRY(whole_barrier(Site::barrier_recover));
   }
   return {};
 }
@@ -199,19 +229,12 @@ Result<void> Core::finish_recovery() {
   for (const uint64_t offset : format::kSuperblockOffset) {
     region_->flush(base_ + offset, sizeof(Superblock), Site::recover_accepted);
   }
-  flush_root_pages(Site::recover_accepted);
-  PASTE_TRY(begin_barrier(Site::barrier_recover));
-  if (auto waited = region_->wait_barrier(); !waited) return stop(std::move(waited).error());
-  PASTE_TRY(retire_lists());
-  std::vector<bool> bad;
-  for (const auto& [offset, length] : region_->bad_ranges()) {
-    if (length == 0) continue;
-    bad.resize(buffer_end_ - first_buffer_);
-    const uint64_t from = std::max<uint64_t>(offset / buffer_size_, first_buffer_);
-    const uint64_t to = std::min<uint64_t>((offset + length - 1) / buffer_size_ + 1, buffer_end_);
-    for (uint64_t name = from; name < to; ++name) bad[name - first_buffer_] = true;
+  for (const BufferName page : roots_.pages) {
+    region_->flush(buffer(page), buffer_size_, Site::recover_accepted);
   }
-  buffers_.build_free(bad);
+  PASTE_TRY(whole_barrier(Site::barrier_recover));
+  PASTE_TRY(retire_lists());
+  buffers_.build_free();
   recovered_ = true;
   changed_ = false;
   return {};

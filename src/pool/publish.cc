@@ -81,7 +81,7 @@ uint64_t* commit_word(std::byte* area) noexcept {
 ListState inspect_list(const std::byte* area, uint32_t uuid_state) noexcept {
   const PublishHeader& header = list_header(area);
   if (header.commit == 0) return ListState::absent;
-  const bool whole = header.magic == format::kPublishMagic &&
+  const bool whole = header.magic == format::kPublishMagic && header.ticket != 0 &&
                      header.commit == (header.ticket ^ format::kCommitMagic) &&
                      header.count <= format::kPublishItemsMax &&
                      header.crc == list_crc(uuid_state, header, area + sizeof header);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_set>
 
 #include "base/check.h"
 #include "pmem/guarded.h"
@@ -20,12 +21,18 @@ namespace {
 // to a new root page (next_page of the last page, and that page's check).
 constexpr uint32_t kCreateWords = 9;
 
+// No pool lives to see it; keeps the counter of an arbitrary image from wrapping.
+constexpr uint64_t kIdMax = uint64_t{1} << 62;
+
+// Trees will have an incompatible feature bit of their own.
+bool known(format::RootType type) { return type == format::RootType::log; }
+
 RootPageHeader* header_at(std::byte* page) { return reinterpret_cast<RootPageHeader*>(page); }
 
 }  // namespace
 
 Root* Core::find_root(std::string_view name) noexcept {
-  for (const auto& root : roots_) {
+  for (const auto& root : roots_.all) {
     if (root->live && root->name == name) return root.get();
   }
   return nullptr;
@@ -33,29 +40,41 @@ Root* Core::find_root(std::string_view name) noexcept {
 
 Result<void> Core::read_roots() {
   BufferName page = static_cast<BufferName>(format::kFirstRootOffset / buffer_size_);
-  bool first = true;
   while (page != kNoBuffer) {
-    if (!first) {
+    if (!roots_.pages.empty()) {
       // Also ends a chain that bites its own tail: a structure is claimed once.
       if (auto claimed = claim(page, Kind::structure); !claimed) {
-        return report(Code::corrupt, fmt::format("root page {}", page), claimed.error().message());
+        PASTE_TRY(
+            report(Code::corrupt, fmt::format("root page {}", page), claimed.error().message()));
+        break;
       }
     }
     BufferName next = kNoBuffer;
-    PASTE_TRY(read_root_page(page, first, &next));
+    PASTE_TRY(read_root_page(page, &next));
     page = next;
-    first = false;
   }
-  std::sort(roots_.begin(), roots_.end(), [](const auto& a, const auto& b) { return a->id < b->id; });
-  for (const auto& root : roots_) next_root_id_ = std::max(next_root_id_, root->id + 1);
+  // The lowest place goes first.
+  std::reverse(roots_.free_places.begin(), roots_.free_places.end());
+  // What one page alone cannot show: ids and names are given once.
+  auto& all = roots_.all;
+  std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a->id < b->id; });
+  std::unordered_set<std::string_view> names;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Root& root = *all[i];
+    const bool id_given = root.id < roots_.next_id && (i == 0 || all[i - 1]->id != root.id);
+    if (!names.insert(root.name).second || !id_given) {
+      PASTE_TRY(report(Code::corrupt, fmt::format("root {}", root.id),
+                       id_given ? "another root has its name" : "its id was never given to it"));
+    }
+  }
   return {};
 }
 
-Result<void> Core::read_root_page(BufferName page, bool first, BufferName* next) {
+// REQUIRES: `page` is the first root page, or claimed.
+Result<void> Core::read_root_page(BufferName page, BufferName* next) {
   std::vector<std::byte> copy(buffer_size_);
-  std::byte* at = buffer(page);
   const std::string what = fmt::format("root page {}", page);
-  if (!pmem::guarded_read([&] { std::memcpy(copy.data(), at, buffer_size_); })) {
+  if (!pmem::guarded_read([&] { std::memcpy(copy.data(), buffer(page), buffer_size_); })) {
     return report(Code::corrupt, what, "unreadable");
   }
   const RootPageHeader& header = *header_at(copy.data());
@@ -63,47 +82,56 @@ Result<void> Core::read_root_page(BufferName page, bool first, BufferName* next)
       header.crc != root_page_crc(crc_seed_, header)) {
     return report(Code::corrupt, what, "the header is damaged");
   }
-  root_pages_.push_back(page);
-  // A page that was linked but whose own words were never published has check 0.
-  const bool untouched = header.check == 0 && header.next_page == 0 && header.next_id == 0 && !first;
-  if (!untouched && header.check != root_page_check(header)) {
-    return report(Code::corrupt, what, "the published words are damaged");
+  const bool first = roots_.pages.empty();
+  roots_.pages.push_back(page);
+  // The check word of the last page is first published when a page is linked behind it.
+  const bool unpublished =
+      !first && header.check == 0 && header.next_page == 0 && header.next_id == 0;
+  const bool sound =
+      unpublished || (header.check == root_page_check(header) && header.next_page < buffer_end_ &&
+                      first == (header.next_id != 0) && header.next_id <= kIdMax);
+  if (sound) {
+    *next = static_cast<BufferName>(header.next_page);
+    if (first) roots_.next_id = header.next_id;
+  } else {
+    PASTE_TRY(report(Code::corrupt, what, "the published words are damaged"));
+    if (first) roots_.next_id = UINT64_MAX;  // checking: unknown
   }
-  *next = static_cast<BufferName>(header.next_page);
-  if (header.next_page > UINT32_MAX) return report(Code::corrupt, what, "impossible next page");
-  if (first) next_root_id_ = header.next_id;
-
-  for (uint32_t i = 1; i <= format::root_entries_per_page(buffer_size_); ++i) {
-    const RootEntry& entry = reinterpret_cast<const RootEntry*>(copy.data())[i];
-    RootEntry* place = reinterpret_cast<RootEntry*>(at) + i;
-    const bool unused = entry.live == 0 && entry.check == 0 &&
-                        std::all_of(std::begin(entry.words), std::end(entry.words),
-                                    [](uint64_t word) { return word == 0; });
-    if (unused) {
-      free_places_.push_back(place);
-      continue;
-    }
-    if (entry.live != entry.id || entry.id == 0 || entry.name_length == 0 ||
-        entry.name_length > format::kRootNameMax || entry.crc != root_entry_crc(entry) ||
-        entry.check != root_entry_check(entry.id, entry.live, entry.words)) {
-      PASTE_TRY(report(Code::corrupt, fmt::format("root entry {} of page {}", i - 1, page),
-                       "its checksum does not match"));
-      continue;
-    }
-    auto root = std::make_unique<Root>();
-    root->id = entry.id;
-    root->type = static_cast<format::RootType>(entry.type);
-    root->name.assign(entry.name, entry.name_length);
-    std::copy(std::begin(entry.words), std::end(entry.words), root->words.begin());
-    root->live = true;
-    root->entry = place;
-    roots_.push_back(std::move(root));
+  for (uint32_t i = 0; i < format::root_entries_per_page(buffer_size_); ++i) {
+    PASTE_TRY(read_root_entry(page, i, reinterpret_cast<const RootEntry*>(copy.data())[i + 1]));
   }
   return {};
 }
 
-void Core::flush_root_pages(Site site) {
-  for (const BufferName page : root_pages_) region_->flush(buffer(page), buffer_size_, site);
+Result<void> Core::read_root_entry(BufferName page, uint32_t index, const RootEntry& entry) {
+  RootEntry* place = reinterpret_cast<RootEntry*>(buffer(page)) + 1 + index;
+  const bool unused = entry.live == 0 && entry.check == 0 &&
+                      std::all_of(std::begin(entry.words), std::end(entry.words),
+                                  [](uint64_t word) { return word == 0; });
+  if (unused) {
+    roots_.free_places.push_back(place);
+    return {};
+  }
+  const std::string what = fmt::format("root entry {} of page {}", index, page);
+  if (entry.live != entry.id || entry.id == 0 || entry.name_length == 0 ||
+      entry.name_length > format::kRootNameMax || entry.crc != root_entry_crc(entry) ||
+      entry.check != root_entry_check(entry.id, entry.live, entry.words)) {
+    return report(Code::corrupt, what, "its checksum does not match");
+  }
+  if (!known(static_cast<format::RootType>(entry.type))) {
+    // What it reaches would count as free, and be overwritten.
+    return report(Code::unsupported, what,
+                  fmt::format("type {}, which this program does not know", entry.type));
+  }
+  auto root = std::make_unique<Root>();
+  root->id = entry.id;
+  root->type = static_cast<format::RootType>(entry.type);
+  root->name.assign(entry.name, entry.name_length);
+  std::copy(std::begin(entry.words), std::end(entry.words), root->words.begin());
+  root->live = true;
+  root->entry = place;
+  roots_.all.push_back(std::move(root));
+  return {};
 }
 
 Result<void> Core::add_root_page() {
@@ -113,35 +141,36 @@ Result<void> Core::add_root_page() {
   header->page = page;
   header->crc = root_page_crc(crc_seed_, *header);
   flush(header, sizeof *header, Site::root_entry);
-  const BufferName last = root_pages_.back();
+  const BufferName last = roots_.pages.back();
   RootPageHeader* tail = header_at(buffer(last));
-  const bool is_first = root_pages_.size() == 1;
-  const uint64_t next_id = is_first ? next_root_id_ : 0;
+  const bool is_first = roots_.pages.size() == 1;
+  const uint64_t next_id = is_first ? roots_.next_id : 0;
   // Room was asked for by create_root().
   PASTE_CHECK(publish(&tail->next_page, page));
   PASTE_CHECK(publish(&tail->check, root_page_check(last, page, next_id)));
-  root_pages_.push_back(page);
+  roots_.pages.push_back(page);
   for (uint32_t i = format::root_entries_per_page(buffer_size_); i >= 1; --i) {
-    free_places_.push_back(reinterpret_cast<RootEntry*>(buffer(page)) + i);
+    roots_.free_places.push_back(reinterpret_cast<RootEntry*>(buffer(page)) + i);
   }
   return {};
 }
 
 Result<Root*> Core::create_root(format::RootType type, std::string_view name,
-                                const std::array<uint64_t, format::kRootWords>& words) {
-  if (failed_) return fail(*failure_);
+                                const RootWords& words) {
+  if (failure_) return fail(*failure_);
   if (name.empty() || name.size() > format::kRootNameMax) {
     return fail(Code::invalid, "a name has 1 to 64 bytes");
   }
+  if (!known(type)) return fail(Code::unsupported, "this version keeps logs only");
   if (find_root(name) != nullptr) return fail(Code::exists, "the name is taken");
   if (publish_room() < kCreateWords) {
     return fail(Code::busy, "this batch changes too much; commit and try again");
   }
-  if (free_places_.empty()) PASTE_TRY(add_root_page());
-  RootEntry* place = free_places_.back();
-  free_places_.pop_back();
+  if (roots_.free_places.empty()) PASTE_TRY(add_root_page());
+  RootEntry* place = roots_.free_places.back();
+  roots_.free_places.pop_back();
 
-  place->id = next_root_id_++;
+  place->id = roots_.next_id++;
   place->type = static_cast<uint8_t>(type);
   place->name_length = static_cast<uint8_t>(name.size());
   place->reserved0 = 0;
@@ -150,10 +179,10 @@ Result<Root*> Core::create_root(format::RootType type, std::string_view name,
   place->crc = root_entry_crc(*place);
   flush(place, offsetof(RootEntry, live), Site::root_entry);
 
-  RootPageHeader* first = header_at(buffer(root_pages_.front()));
-  const uint64_t next_page = root_pages_.size() > 1 ? root_pages_[1] : 0;
-  PASTE_CHECK(publish(&first->next_id, next_root_id_));
-  PASTE_CHECK(publish(&first->check, root_page_check(first->page, next_page, next_root_id_)));
+  RootPageHeader* first = header_at(buffer(roots_.pages.front()));
+  const uint64_t next_page = roots_.pages.size() > 1 ? roots_.pages[1] : 0;
+  PASTE_CHECK(publish(&first->next_id, roots_.next_id));
+  PASTE_CHECK(publish(&first->check, root_page_check(first->page, next_page, roots_.next_id)));
 
   auto root = std::make_unique<Root>();
   root->id = place->id;
@@ -161,12 +190,11 @@ Result<Root*> Core::create_root(format::RootType type, std::string_view name,
   root->name = name;
   root->entry = place;
   PASTE_TRY(publish_root(*root, true, words));
-  roots_.push_back(std::move(root));
-  return roots_.back().get();
+  roots_.all.push_back(std::move(root));
+  return roots_.all.back().get();
 }
 
-Result<void> Core::publish_root(Root& root, bool live,
-                                const std::array<uint64_t, format::kRootWords>& words) {
+Result<void> Core::publish_root(Root& root, bool live, const RootWords& words) {
   if (publish_room() < kRootUpdateWords) {
     return fail(Code::busy, "this batch changes too much; commit and try again");
   }
@@ -184,17 +212,17 @@ Result<void> Core::publish_root(Root& root, bool live,
   return {};
 }
 
-Result<void> Core::update_root(Root& root, const std::array<uint64_t, format::kRootWords>& words) {
+Result<void> Core::update_root(Root& root, const RootWords& words) {
   PASTE_CHECK(root.live);
-  if (failed_) return fail(*failure_);
+  if (failure_) return fail(*failure_);
   return publish_root(root, true, words);
 }
 
 Result<void> Core::delete_root(Root& root) {
   PASTE_CHECK(root.live);
-  if (failed_) return fail(*failure_);
+  if (failure_) return fail(*failure_);
   PASTE_TRY(publish_root(root, false, root.words));
-  deferred_.places.push_back(root.entry);
+  deferrals_.filling.places.push_back(root.entry);
   return {};
 }
 

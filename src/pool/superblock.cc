@@ -60,9 +60,8 @@ Result<Superblock> read_superblock(const pmem::Region& region, uint32_t copy) {
   if (super.magic != format::kMagic) return fail(Code::corrupt, "not a pool (no magic number)");
   if (super.crc != superblock_crc(super)) return fail(Code::corrupt, "checksum does not match");
   if (super.version != format::kVersion) {
-    return fail(Code::unsupported,
-                fmt::format("pool format {}; this program knows {}", super.version,
-                            format::kVersion));
+    return fail(Code::unsupported, fmt::format("pool format {}; this program knows {}",
+                                               super.version, format::kVersion));
   }
   if ((super.incompatible & ~format::kKnownIncompatible) != 0) {
     return fail(Code::unsupported,
@@ -72,6 +71,10 @@ Result<Superblock> read_superblock(const pmem::Region& region, uint32_t copy) {
   if (super.buffer_size != format::kBufferSizeDefault &&
       super.buffer_size != format::kBufferSizeLarge) {
     return fail(Code::corrupt, "impossible buffer size");
+  }
+  if (super.domain < static_cast<uint32_t>(pmem::Domain::process) ||
+      super.domain > static_cast<uint32_t>(pmem::Domain::memory)) {
+    return fail(Code::corrupt, "impossible domain");
   }
   if (super.copy != copy) return fail(Code::corrupt, "copy in the wrong place");
   if (super.region_bytes > region.size()) {

@@ -23,9 +23,10 @@ void write_superblock(pmem::Region& region, format::Superblock super, uint32_t c
 
 [[nodiscard]] uint32_t root_page_crc(uint32_t uuid_state, const format::RootPageHeader& h) noexcept;
 [[nodiscard]] uint64_t root_page_check(const format::RootPageHeader& header) noexcept;
-[[nodiscard]] uint64_t root_page_check(uint32_t page, uint64_t next_page, uint64_t next_id) noexcept;
+[[nodiscard]] uint64_t root_page_check(uint32_t page, uint64_t next_page,
+                                       uint64_t next_id) noexcept;
 [[nodiscard]] uint32_t root_entry_crc(const format::RootEntry& entry) noexcept;
-[[nodiscard]] uint64_t root_entry_check(
-    uint64_t id, uint64_t live, const uint64_t (&words)[format::kRootWords]) noexcept;
+[[nodiscard]] uint64_t root_entry_check(uint64_t id, uint64_t live,
+                                        const uint64_t (&words)[format::kRootWords]) noexcept;
 
 }  // namespace paste::pool

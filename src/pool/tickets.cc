@@ -16,15 +16,15 @@
 
 namespace paste::pool {
 
+using Phase = Syncing::Phase;
+
 Unexpected Core::stop(Error error) {
-  failed_ = true;
   if (!failure_) failure_ = error;
   return fail(std::move(error));
 }
 
 bool Core::changed() const noexcept {
-  return changed_ || !list_.empty() ||
-         std::any_of(areas_.begin(), areas_.end(), [](const Area& a) {
+  return changed_ || !list_.empty() || std::any_of(areas_.begin(), areas_.end(), [](const Area& a) {
            return a.stage != Stage::free && a.stage != Stage::committing;
          });
 }
@@ -38,15 +38,15 @@ Result<void> Core::publish(uint64_t* word, uint64_t value) {
 uint32_t Core::publish_room() const noexcept { return list_.room(); }
 
 Result<void> Core::commit() {
-  if (failed_) return fail(*failure_);
+  if (failure_) return fail(*failure_);
   PASTE_TRY(drive());
-  if (sync_ != Sync::idle) return {};
+  if (syncing_.phase != Phase::idle) return {};
   if (changed()) {
     PASTE_TRY(close_ticket());
     return drive();
   }
   // Nothing to make durable: the ticket is over at no cost.
-  queue_deferred();
+  deferrals_.close(filling_);
   durable_ = filling_;
   ++filling_.value;
   reap();
@@ -54,7 +54,7 @@ Result<void> Core::commit() {
 }
 
 Result<void> Core::poll_sync() {
-  if (failed_) return fail(*failure_);
+  if (failure_) return fail(*failure_);
   return drive();
 }
 
@@ -69,7 +69,7 @@ Result<void> Core::wait_durable(Ticket ticket) {
 
 // Waits until no ticket is syncing.
 Result<void> Core::settle() {
-  while (sync_ != Sync::idle) {
+  while (syncing_.phase != Phase::idle) {
     if (auto waited = region_->wait_barrier(); !waited) return stop(std::move(waited).error());
     PASTE_TRY(drive());
   }
@@ -78,37 +78,36 @@ Result<void> Core::settle() {
 
 Result<void> Core::close_ticket() {
   replenish();
-  syncing_ = filling_;
-  syncing_area_ = nullptr;
+  syncing_.ticket = filling_;
+  syncing_.area = nullptr;
   if (!list_.empty()) {
     const auto area = std::find_if(areas_.begin(), areas_.end(),
                                    [](const Area& a) { return a.stage == Stage::free; });
     // Of two tickets in a row that publish, the second one's two barriers retire the first's list.
     PASTE_CHECK(area != areas_.end());
-    list_.take(syncing_items_);
-    const size_t bytes = write_list(area->at, syncing_items_, syncing_.value, crc_seed_);
+    list_.take(syncing_.items);
+    const size_t bytes = write_list(area->at, syncing_.items, syncing_.ticket.value, crc_seed_);
     region_->flush(area->at, bytes, Site::publish_list);
     area->stage = Stage::committing;
-    area->ticket = syncing_;
-    syncing_area_ = &*area;
+    area->ticket = syncing_.ticket;
+    syncing_.area = &*area;
     ++stats_.tickets_published;
   }
-  queue_deferred();
+  deferrals_.close(filling_);
   changed_ = false;
   ++filling_.value;
-  sync_ = Sync::first;
+  syncing_.phase = Phase::first;
   return begin_barrier(Site::barrier_ticket);
 }
 
-// What the filling ticket frees waits until it is safe to use again.
-void Core::queue_deferred() {
-  if (deferred_.buffers.empty() && deferred_.places.empty() && deferred_.zeroed.empty()) return;
-  deferred_.ticket = filling_;
-  waiting_.push_back(std::move(deferred_));
-  deferred_ = {};
-  if (spare_.empty()) return;
-  deferred_ = std::move(spare_.back());
-  spare_.pop_back();
+void Deferrals::close(Ticket ticket) {
+  if (filling.buffers.empty() && filling.places.empty() && filling.zeroed.empty()) return;
+  filling.ticket = ticket;
+  waiting.push_back(std::move(filling));
+  filling = {};
+  if (spare.empty()) return;
+  filling = std::move(spare.back());
+  spare.pop_back();
 }
 
 Result<void> Core::begin_barrier(Site site) {
@@ -121,14 +120,21 @@ Result<void> Core::begin_barrier(Site site) {
   return {};
 }
 
+Result<void> Core::whole_barrier(Site site) {
+  PASTE_TRY(begin_barrier(site));
+  if (auto waited = region_->wait_barrier(); !waited) return stop(std::move(waited).error());
+  barrier_completed();
+  return {};
+}
+
 // Takes the ticket being synced as far as it goes without waiting.
 Result<void> Core::drive() {
-  while (sync_ != Sync::idle) {
+  while (syncing_.phase != Phase::idle) {
     auto done = region_->poll_barrier();
     if (!done) return stop(std::move(done).error());
     if (!*done) return {};
     barrier_completed();
-    if (sync_ == Sync::first) {
+    if (syncing_.phase == Phase::first) {
       PASTE_TRY(finish_first());
     } else {
       finish_second();
@@ -138,29 +144,29 @@ Result<void> Core::drive() {
 }
 
 Result<void> Core::finish_first() {
-  if (syncing_area_ == nullptr) {
+  if (syncing_.area == nullptr) {
     finish_second();
     return {};
   }
-  uint64_t* word = commit_word(syncing_area_->at);
-  pmem::store64(word, syncing_.value ^ format::kCommitMagic);
+  uint64_t* word = commit_word(syncing_.area->at);
+  pmem::store64(word, syncing_.ticket.value ^ format::kCommitMagic);
   region_->flush(word, sizeof *word, Site::publish_commit);
-  sync_ = Sync::second;
+  syncing_.phase = Phase::second;
   return begin_barrier(Site::barrier_commit);
 }
 
 // The ticket is durable.
 void Core::finish_second() {
-  sync_ = Sync::idle;
-  durable_ = syncing_;
+  syncing_.phase = Phase::idle;
+  durable_ = syncing_.ticket;
   ++stats_.tickets;
-  if (syncing_area_ != nullptr) {
-    for (const format::PublishItem& item : syncing_items_) {
+  if (syncing_.area != nullptr) {
+    for (const format::PublishItem& item : syncing_.items) {
       auto* word = reinterpret_cast<uint64_t*>(base_ + item.offset);
       pmem::store64(word, item.value);
       region_->flush(word, sizeof *word, Site::publish_words);
     }
-    syncing_area_->stage = Stage::stored;
+    syncing_.area->stage = Stage::stored;
   }
   reap();
 }
@@ -185,21 +191,22 @@ void Core::reap() {
   for (const Area& area : areas_) {
     if (area.stage != Stage::free) limit = std::min(limit, Ticket{area.ticket.value - 1});
   }
-  for (Deferred& waiting : waiting_) {
-    if (waiting.ticket > durable_) break;
-    zeroed_.insert(zeroed_.end(), waiting.zeroed.begin(), waiting.zeroed.end());
-    zeroed_pending_ -= static_cast<uint32_t>(waiting.zeroed.size());
-    waiting.zeroed.clear();
+  auto& waiting = deferrals_.waiting;
+  for (Deferred& each : waiting) {
+    if (each.ticket > durable_) break;
+    stock_.pages.insert(stock_.pages.end(), each.zeroed.begin(), each.zeroed.end());
+    stock_.pending -= static_cast<uint32_t>(each.zeroed.size());
+    each.zeroed.clear();
   }
-  while (!waiting_.empty() && waiting_.front().ticket <= limit) {
-    Deferred freed = std::move(waiting_.front());
-    waiting_.erase(waiting_.begin());
+  while (!waiting.empty() && waiting.front().ticket <= limit) {
+    Deferred freed = std::move(waiting.front());
+    waiting.erase(waiting.begin());
     for (const BufferName name : freed.buffers) release(name);
     stats_.buffers_deferred -= freed.buffers.size();
-    free_places_.insert(free_places_.end(), freed.places.begin(), freed.places.end());
+    roots_.free_places.insert(roots_.free_places.end(), freed.places.begin(), freed.places.end());
     freed.buffers.clear();
     freed.places.clear();
-    if (spare_.size() < 4) spare_.push_back(std::move(freed));
+    if (deferrals_.spare.size() < 8) deferrals_.spare.push_back(std::move(freed));
   }
 }
 

@@ -48,11 +48,13 @@ struct Connection {
   bool receiving : 1 = false;
   bool cancelling : 1 = false;
   bool sending : 1 = false;
+  bool watching : 1 = false;  // for errors
   uint8_t operations = 0;
   // What it said last: epoll.
   bool can_read : 1 = false;
   bool can_write : 1 = false;
-  bool hung_up : 1 = false;  // reading goes on to the end or the error
+  // Both: an end or an error lies behind what is still to be read.
+  bool hung_up : 1 = false;
 
   uint64_t readable_turn = 0;  // the turn of its last `readable` event
   uint64_t received_bytes = 0;
@@ -67,7 +69,7 @@ struct Connection {
     fd = descriptor;
     listener = from;
     paused = ending = closing = eof = write_ended = torn = false;
-    receiving = cancelling = sending = can_read = can_write = hung_up = false;
+    receiving = cancelling = sending = watching = can_read = can_write = hung_up = false;
     readable_turn = 0;
     received_bytes = 0;
   }

@@ -29,8 +29,7 @@ Result<void> check_options(const DriverOptions& options) {
 Result<std::unique_ptr<Driver>> open_driver(std::string_view spec, pool::Core& core,
                                             const DriverOptions& options) {
   if (spec != "kernel") {
-    return fail(Code::invalid,
-                "unknown port '" + std::string(spec) + "': allowed is kernel");
+    return fail(Code::invalid, "unknown port '" + std::string(spec) + "': allowed is kernel");
   }
   PASTE_TRY(check_options(options));
   if (options.io == Io::epoll) return open_epoll(core, options);
@@ -61,8 +60,7 @@ Result<void> sleep_on(std::span<Driver* const> drivers, int64_t wait_ns) {
     fds[i] = {.fd = drivers[i]->fd(), .events = POLLIN, .revents = 0};
   }
   timespec limit{.tv_sec = wait_ns / 1'000'000'000, .tv_nsec = wait_ns % 1'000'000'000};
-  if (::ppoll(fds, drivers.size(), wait_ns < 0 ? nullptr : &limit, nullptr) < 0 &&
-      errno != EINTR) {
+  if (::ppoll(fds, drivers.size(), wait_ns < 0 ? nullptr : &limit, nullptr) < 0 && errno != EINTR) {
     return fail(Code::io, "the ports cannot be waited for", errno);
   }
   return {};

@@ -64,9 +64,9 @@ struct DriverStats {
   uint64_t datagrams = 0;
   uint64_t receive_buffers_exhausted = 0;  // the kernel found no posted buffer
   uint64_t completions_overflowed = 0;
-  uint64_t connections = 0;     // now
-  uint64_t send_queued = 0;     // bytes, now
-  uint64_t gated = 0;           // connections waiting for a ticket, now
+  uint64_t connections = 0;  // now
+  uint64_t send_queued = 0;  // bytes, now
+  uint64_t gated = 0;        // connections waiting for a ticket, now
   uint64_t polls = 0, sleeps = 0;
 };
 

@@ -12,8 +12,8 @@ constexpr const char* kForms =
 constexpr size_t kUnixPathMax = 107;  // sockaddr_un::sun_path less its terminator
 
 Unexpected refuse(std::string_view text, std::string_view why) {
-  return fail(Code::invalid, "'" + std::string(text) + "' is not an address to use: " +
-                                 std::string(why) + "; " + kForms);
+  return fail(Code::invalid, "'" + std::string(text) +
+                                 "' is not an address to use: " + std::string(why) + "; " + kForms);
 }
 
 bool is_ipv4(const std::string& host) {

@@ -1,8 +1,8 @@
 // Goal: addresses are read exactly as documented, and refused with words that say what is allowed.
 // Method: tables both ways.
-#include <gtest/gtest.h>
-
 #include "paste/endpoint.h"
+
+#include <gtest/gtest.h>
 
 namespace paste {
 namespace {
@@ -35,10 +35,10 @@ TEST(Endpoint, ReadsEveryForm) {
 
 TEST(Endpoint, RefusesTheRestInWords) {
   const std::string long_path = "unix:/" + std::string(107, 'x');
-  const char* texts[] = {"",         "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "1.2.3:80",
-                         "::1:80",   "[::1:80",   "[]:80",      "localhost:80",    "[1.2.3.4]:80",
-                         "*:80x",    "*:-1",      "*: 80",      "unix:",           "[::1]80",
-                         long_path.c_str()};
+  const char* texts[] = {
+      "",        "127.0.0.1", "127.0.0.1:",   "127.0.0.1:65536", "1.2.3:80", "::1:80",
+      "[::1:80", "[]:80",     "localhost:80", "[1.2.3.4]:80",    "*:80x",    "*:-1",
+      "*: 80",   "unix:",     "[::1]80",      long_path.c_str()};
   for (const char* text : texts) {
     const auto endpoint = parse_endpoint(text, Transport::tcp);
     ASSERT_FALSE(endpoint.has_value()) << text;

@@ -28,7 +28,8 @@ class Fifo {
   }
 
   void push(const T& item, Stock& stock) {
-    if (items_.size() == items_.capacity()) [[unlikely]] make_room(stock);
+    if (items_.size() == items_.capacity()) [[unlikely]]
+      make_room(stock);
     items_.push_back(item);
   }
   // REQUIRES: !empty().

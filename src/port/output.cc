@@ -23,8 +23,8 @@ void OutputStock::Free::operator()(std::byte* p) const noexcept {
 
 Chunk* OutputStock::take() {
   if (free_ == nullptr) [[unlikely]] {
-    blocks_.emplace_back(static_cast<std::byte*>(::operator new[](
-        kChunksPerBlock * Chunk::kBytes, std::align_val_t{Chunk::kBytes})));
+    blocks_.emplace_back(static_cast<std::byte*>(
+        ::operator new[](kChunksPerBlock* Chunk::kBytes, std::align_val_t{Chunk::kBytes})));
     std::byte* block = blocks_.back().get();
     for (size_t i = kChunksPerBlock; i-- > 0;) {
       give_back(new (block + i * Chunk::kBytes) Chunk{nullptr, 0, 0});

@@ -55,7 +55,8 @@ TEST_P(StreamTest, EchoesToBlockingClients) {
       const int fd = dial_blocking(driver_->local(l).port);
       std::string all, back;
       for (int j = 0; j < 50; ++j) {
-        const std::string text = std::to_string(i) + ":" + std::string(1000, static_cast<char>('a' + j % 26)) + "\n";
+        const std::string text =
+            std::to_string(i) + ":" + std::string(1000, static_cast<char>('a' + j % 26)) + "\n";
         if (::write(fd, text.data(), text.size()) != static_cast<ssize_t>(text.size())) break;
         all += text;
         while (back.size() < all.size()) {
@@ -155,7 +156,8 @@ TEST_P(StreamTest, SlicesAndBytesKeepOrder) {
   BufferName names[3];
   for (BufferName& name : names) {
     name = core_->take(pool::Purpose::data).value();
-    std::fill_n(reinterpret_cast<char*>(core_->buffer(name)), 2048, static_cast<char>('a' + name % 26));
+    std::fill_n(reinterpret_cast<char*>(core_->buffer(name)), 2048,
+                static_cast<char>('a' + name % 26));
   }
   for (uint16_t i = 0; i < 300; ++i) {
     const std::string text = "<" + std::to_string(i) + ">";
@@ -200,9 +202,8 @@ TEST_P(StreamTest, CloseSendsWhatIsQueuedAndDropsWhatArrives) {
   const ConnectionId server = last_accepted();
   // What the client sends now would reset a connection that was closed with unread bytes.
   const std::string noise(300'000, 'n');
-  std::thread client([&] {
-    [[maybe_unused]] const ssize_t n = ::write(fd, noise.data(), noise.size());
-  });
+  std::thread client(
+      [&] { [[maybe_unused]] const ssize_t n = ::write(fd, noise.data(), noise.size()); });
   ASSERT_TRUE(run_until([&] { return count(EventType::readable, server) > 0; }));
   const std::string farewell(200'000, 'f');
   ASSERT_TRUE(driver_->send(server, as_bytes(farewell)).has_value());
@@ -272,9 +273,8 @@ TEST_P(StreamTest, AbortDuringASend) {
   open();
   const Pair pair = connect_pair(listen("127.0.0.1:0"));
   driver_->pause(pair.client);
-  ASSERT_TRUE(
-      driver_->send(pair.server, as_bytes(std::string(4u << 20, 'x')), {.after = kUngated})
-          .has_value());
+  ASSERT_TRUE(driver_->send(pair.server, as_bytes(std::string(4u << 20, 'x')), {.after = kUngated})
+                  .has_value());
   run_for(milliseconds(20));
   EXPECT_GT(driver_->queued(pair.server), 0u);
   ASSERT_TRUE(driver_->abort(pair.server).has_value());
@@ -354,7 +354,8 @@ TEST_P(StreamTest, StaleHandlesAreHarmless) {
   ASSERT_TRUE(driver_->abort(first.client).has_value());
   ASSERT_TRUE(run_until([&] { return driver_->stats().connections == 0; }));
   const Pair second = connect_pair(l);
-  for (const ConnectionId dead : {first.client, first.server, ConnectionId{}, ConnectionId{9999, 1}}) {
+  for (const ConnectionId dead :
+       {first.client, first.server, ConnectionId{}, ConnectionId{9999, 1}}) {
     EXPECT_EQ(driver_->send(dead, as_bytes("x")).error().code(), Code::closed);
     EXPECT_EQ(driver_->shutdown(dead).error().code(), Code::closed);
     EXPECT_EQ(driver_->close(dead).error().code(), Code::closed);

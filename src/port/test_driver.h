@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
@@ -124,9 +125,8 @@ class DriverTest : public ::testing::TestWithParam<Io> {
     auto client = driver_->connect(to);
     EXPECT_TRUE(client.has_value()) << client.error().message();
     const size_t before = accepted_count();
-    EXPECT_TRUE(run_until([&] {
-      return count(EventType::opened, *client) == 1 && accepted_count() > before;
-    }));
+    EXPECT_TRUE(run_until(
+        [&] { return count(EventType::opened, *client) == 1 && accepted_count() > before; }));
     return {*client, last_accepted()};
   }
   [[nodiscard]] size_t accepted_count() const {

@@ -97,7 +97,8 @@ TEST(Life, AbortedBodiesGiveTheirBuffersBack) {
       EXPECT_TRUE(client.closed());
     }
   }
-  EXPECT_TRUE(eventually([&] { return metric(watcher, "paste_http_bodies_held_bytes") == 0; }));
+  EXPECT_TRUE(eventually([&] { return metric(watcher, "paste_http_bodies_held_bytes") == 0; }))
+      << watcher.get("/metrics").body;
   EXPECT_EQ(watcher.get("/log/a").status, 404);  // nothing was appended
   server.stop();
   EXPECT_EQ(server.free_before(), server.free_after());

@@ -5,10 +5,13 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <map>
@@ -28,20 +31,17 @@ struct Response {
 class Client {
  public:
   explicit Client(uint16_t port, int receive_buffer = 0) {
-    fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (receive_buffer != 0) {
-      ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
-    }
-    const timeval wait{5, 0};
-    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-    ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
-    const int one = 1;
-    ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    int failed = 0;
+    do {  // a ring of an earlier test that the kernel still tears down may interrupt
+      if (fd_ >= 0) ::close(fd_);
+      open_socket(receive_buffer);
+      failed = ::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    } while (failed != 0 && errno == EINTR);
+    EXPECT_EQ(failed, 0);
   }
   ~Client() {
     if (fd_ >= 0) ::close(fd_);
@@ -52,6 +52,7 @@ class Client {
   bool send(std::string_view text) {
     while (!text.empty()) {
       const ssize_t n = ::send(fd_, text.data(), text.size(), MSG_NOSIGNAL);
+      if (n < 0 && errno == EINTR) continue;
       if (n <= 0) return false;
       text.remove_prefix(static_cast<size_t>(n));
     }
@@ -68,7 +69,10 @@ class Client {
   // More bytes into buffer(); false at the end, on an error, or if none came in time.
   bool fill() {
     char bytes[65536];
-    const ssize_t n = ::recv(fd_, bytes, sizeof bytes, 0);
+    ssize_t n;
+    do {
+      n = ::recv(fd_, bytes, sizeof bytes, 0);
+    } while (n < 0 && errno == EINTR);
     if (n <= 0) {
       end_ = n;
       return false;
@@ -81,6 +85,11 @@ class Client {
       if (!fill()) return false;
     }
     return true;
+  }
+  // True if anything, or the end, comes within `time`.
+  bool wait(std::chrono::milliseconds time) {
+    pollfd poll{fd_, POLLIN, 0};
+    return ::poll(&poll, 1, static_cast<int>(time.count())) > 0;
   }
   [[nodiscard]] std::string& buffer() { return buffer_; }
   // After fill() gave false: the peer closed in order, not by a reset or a time-out.
@@ -171,6 +180,18 @@ class Client {
   }
 
  private:
+  void open_socket(int receive_buffer) {
+    fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (receive_buffer != 0) {
+      ::setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    }
+    const timeval wait{5, 0};
+    ::setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    ::setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    const int one = 1;
+    ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  }
+
   int fd_ = -1;
   ssize_t end_ = -1;
   std::string buffer_;

@@ -4,10 +4,14 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cstdlib>
+#include <functional>
 #include <future>
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "log/log.h"
 #include "paste/units.h"
@@ -22,6 +26,8 @@ struct TestServerOptions {
   uint64_t pool_bytes = 64ull << 20;
   std::string path;  // empty: anonymous memory
   bool create = true;
+  bool fails = false;  // the test makes the region fail: run() has to say so
+  std::function<Result<std::unique_ptr<pmem::Region>>(uint64_t)> make_region;  // instead of both
   port::DriverOptions driver;
   ServerOptions server;
 };
@@ -45,7 +51,12 @@ class TestServer {
     if (!thread_.joinable()) return;
     if (Server* server = server_.load()) server->stop();
     thread_.join();
-    EXPECT_TRUE(result_.has_value()) << result_.error().message();
+    if (options_.fails) {
+      ASSERT_FALSE(result_.has_value());
+      EXPECT_EQ(result_.error().code(), Code::failed);
+    } else {
+      EXPECT_TRUE(result_.has_value()) << result_.error().message();
+    }
   }
 
   [[nodiscard]] uint16_t port(size_t listener = 0) const {
@@ -60,7 +71,7 @@ class TestServer {
 
  private:
   void run(std::promise<void>& ready) {
-    auto region = options_.path.empty() ? pmem::anonymous_region(options_.pool_bytes) : open_file();
+    auto region = open_region();
     ASSERT_TRUE(region.has_value()) << region.error().message();
     if (options_.create) {
       ASSERT_TRUE(pool::Core::create(**region, {}).has_value());
@@ -88,7 +99,9 @@ class TestServer {
     free_after_ = (*core)->stats().buffers_free;
   }
 
-  Result<std::unique_ptr<pmem::Region>> open_file() {
+  Result<std::unique_ptr<pmem::Region>> open_region() {
+    if (options_.make_region) return options_.make_region(options_.pool_bytes);
+    if (options_.path.empty()) return pmem::anonymous_region(options_.pool_bytes);
     pmem::RegionOptions region;
     region.path = options_.path;
     region.create = options_.create;

@@ -55,7 +55,9 @@ std::string Trial::run_once(uint64_t seed) {
   explore.exhaustive = closely ? 4096 : 24;
   explore.per_point = closely ? 200 : 3 + static_cast<uint32_t>(random.below(20));
   moment_percent_ = 100;
-  if (!options_.script) {
+  if (options_.script) {
+    explore.per_point = 24;
+  } else {
     constexpr uint64_t kMoments = 500;  // about what a run has
     moment_percent_ = static_cast<uint32_t>(
         std::clamp<uint64_t>(100 * share / (kMoments * explore.per_point), 1, 100));
@@ -84,7 +86,7 @@ void Trial::observe(ShadowRegion& region, Explorer& explorer, Life& life, CrashO
     }
     explorer.process(now, epoch, [&](std::span<std::byte> image) {
       std::unique_ptr<ShadowRegion> next;
-      if (life.random.chance(options_.second_life_percent)) next = now.after_process_crash(image);
+      if (life.random.chance(next_life_percent(life))) next = now.after_process_crash(image);
       std::string wrong = inspect(image, life);
       if (wrong.empty() && next) wrong = second_life(std::move(next), life);
       return wrong;
@@ -135,10 +137,15 @@ std::string Trial::first_life(uint64_t seed, Explorer& explorer) {
   return work.problem();
 }
 
+uint32_t Trial::next_life_percent(const Life& life) const {
+  return life.depth == 0 ? options_.second_life_percent
+                         : std::min(options_.second_life_percent, 3u);
+}
+
 std::string Trial::inspect(std::span<std::byte> image, Life& life) {
   const bool sample = life.random.chance(options_.sample_percent);
-  const bool nested = options_.crash == CrashOf::power && life.depth < kDepthMax &&
-                      life.random.chance(options_.second_life_percent);
+  const bool nested = (options_.crash == CrashOf::power || life.depth > 0) &&
+                      life.depth < kDepthMax && life.random.chance(next_life_percent(life));
   ImageBuffer& copy = *spare_[life.depth * 2];
   if (sample || nested) copy.assign(image);
   uint64_t content = 0;
@@ -239,9 +246,10 @@ std::string Trial::second_life(std::unique_ptr<ShadowRegion> region, Life& befor
   disable_sites(*shadow);
   Life life{before.model, before.epoch_base, before.depth + 1,
             pmem::ShadowRandom(before.random.next())};
+  shadow->set_barrier_polls(static_cast<uint32_t>(life.random.below(3)));
   const uint64_t images = life.depth == 1 ? options_.next_life_images : 10;
   Explorer explorer({.seed = life.random.next(), .images = images, .exhaustive = 16,
-                     .per_point = 4});
+                     .per_point = options_.next_life_per_moment});
   observe(*shadow, explorer, life, CrashOf::power);
   std::string wrong;
   Model model;

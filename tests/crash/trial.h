@@ -34,11 +34,12 @@ struct TrialOptions {
   uint64_t region_bytes = 384 << 10;
   uint32_t buffer_size = 2048;
   uint32_t sample_percent = 20;     // images with oracles 4 to 7
-  uint32_t second_life_percent = 3;  // images with oracle 8
+  uint32_t second_life_percent = 3;  // images with oracle 8; later lives have less
   bool fail_a_barrier = false;      // page: at some time a write fails
   std::vector<pmem::Site> disabled = {};
   bool disable_in_create = true;
   uint64_t next_life_images = 60;
+  uint32_t next_life_per_moment = 6;
   // Instead of a random run, tried with at most so many seeds.
   uint32_t script_runs = 16;
   std::function<bool(Workload&)> script = {};
@@ -73,6 +74,7 @@ class Trial {
   };
   std::string run_once(uint64_t seed);
   std::string first_life(uint64_t seed, Explorer& explorer);
+  [[nodiscard]] uint32_t next_life_percent(const Life& life) const;
   std::string inspect(std::span<std::byte> image, Life& life);
   std::string inspect_sample(Bytes crashed, std::span<std::byte> recovered, uint64_t content,
                              Life& life);

@@ -32,7 +32,8 @@ def chart(latencies):
     used = [i for i, count in enumerate(counts) if count]
     most = max(counts)
     for i in range(used[0], used[-1] + 1):
-        label = f"<= {edges[i] * 1e6:8.0f} us" if i < len(edges) else f" > {edges[-1] * 1e6:8.0f} us"
+        sign, bound = ("<=", edges[i]) if i < len(edges) else (" >", edges[-1])
+        label = f"{sign} {bound * 1e6:8.0f} us"
         bar = "#" * max(counts[i] > 0, round(50 * counts[i] / most))
         yield f"  {label}  {counts[i]:8d}  {bar}"
 
@@ -68,7 +69,8 @@ def recovery_of(server):
 
 
 def main():
-    given = harness.arguments(directory={"type": pathlib.Path, "default": pathlib.Path(".")})
+    given = harness.arguments(directory={"type": pathlib.Path, "default": pathlib.Path(".")},
+                              picture={"type": pathlib.Path, "default": None})
     pool = given.directory / "demo.paste"
     if pool.exists():
         pool.unlink()
@@ -105,9 +107,8 @@ def main():
     ordered = sorted(load.latencies)
     print("  " + ", ".join(f"p{q * 100:g} {quantile(ordered, q) * 1e6:.0f} us"
                            for q in (0.5, 0.9, 0.99, 0.999)))
-    svg = given.directory / "demo-latency.svg"
-    if shutil.which("gnuplot") and plot(load.latencies, svg):
-        print(f"  as a picture: {svg}")
+    if given.picture and shutil.which("gnuplot") and plot(load.latencies, given.picture):
+        print(f"  as a picture: {given.picture}")
     pool.unlink()
     print("\nThe demonstration passed.")
 

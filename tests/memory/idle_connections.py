@@ -2,8 +2,8 @@
 
 Starts `pst serve` on a tmpfs pool, once for each way of doing I/O, opens 10 000 connections, posts
 one record over each, leaves them idle, and adds up the resident pages of every mapping of the
-server but the pool's own. Then the store must still take a record over the first connection and over
-the last.
+server but the pool's own. Then the store must still take a record over the first connection and
+over the last.
 
     idle_connections.py PST [CONNECTIONS]
 """

@@ -38,6 +38,9 @@ FAULTS = [  # rule, path, text (appended to what is there)
     ("persistence", "src/log/l.cc", "void f(int d) { fdatasync(d); }\n"),
     ("persistence", "src/log/l.cc", 'void f() { asm volatile("sfence"); }\n'),
     ("sockets", "src/log/l.cc", "int f() { return socket(1, 2, 3); }\n"),
+    ("sockets", "src/log/l.cc", "void f() { listen(3, 4); }\n"),
+    ("sockets", "src/server/s.cc", "void f() { ::send(1, nullptr, 0, 0); }\n"),
+    ("sockets", "src/server/s.cc", "void f() { setsockopt(1, 2, 3, nullptr, 0); }\n"),
     ("sockets", "src/log/l.cc", "#include <liburing.h>\n"),
     ("pragma_once", "src/base/c.h", "int c();\n"),
     ("listed", "src/base/forgotten.cc", "int f;\n"),
@@ -50,7 +53,9 @@ INNOCENT = [
     ("clocks", "src/log/l.cc", 'auto s = "time(nullptr)";\n'),
     ("persistence", "src/log/l.cc", "void g(Region& r) { r.flush(nullptr, 0); }\n"),
     ("sockets", "src/log/l.cc", "void g(Port& p) { p.listen(1); p.send(2); }\n"),
+    ("sockets", "src/server/s.cc", "void f() { send(reply); }\n"),
     ("threads", "src/log/l_test.cc", "std::thread t;\n"),
+    ("threads", "src/log/test_pool.h", "#pragma once\nstd::thread t;\n"),
     ("machine_paths", "src/log/l.cc", 'auto p = "/dev/shm/x";\n'),
 ]
 

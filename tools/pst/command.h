@@ -64,6 +64,8 @@ Setter set_duration(std::chrono::nanoseconds& target);
 // Whole numbers in [low, high].
 Setter set_number(uint64_t& target, uint64_t low, uint64_t high);
 
+// "'x' is not allowed: write one of a, b".
+Unexpected refuse_choice(std::string_view text, std::string_view allowed);
 // One of a few words.
 template <typename T>
 Setter set_choice(T& target, std::initializer_list<std::pair<std::string_view, T>> choices) {
@@ -75,10 +77,10 @@ Setter set_choice(T& target, std::initializer_list<std::pair<std::string_view, T
         target = value;
         return {};
       }
-      allowed += (allowed.empty() ? "" : ", ") + std::string(word);
+      if (!allowed.empty()) allowed.append(", ");
+      allowed.append(word);
     }
-    return fail(Code::invalid,
-                "'" + std::string(text) + "' is not allowed: write one of " + allowed);
+    return refuse_choice(text, allowed);
   };
 }
 

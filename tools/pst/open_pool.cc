@@ -1,13 +1,18 @@
 #include "open_pool.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
+#include <fstream>
+#include <thread>
 
 #include "base/time.h"
+#include "pmem/pool_file.h"
 #include "pool/format.h"
 
 namespace paste::tool {
@@ -40,6 +45,35 @@ void show_progress(std::string_view what, uint64_t done, uint64_t total) {
   fmt::print(stderr, "\r{}: {} of {}   {}", what, format_size(done), format_size(total),
              end ? "\n" : "");
   std::fflush(stderr);
+}
+
+// True when the pool's lock is held by nobody who lives: the kernel keeps a file open for a killed
+// process until the last disk write it had under way is done.
+bool holder_is_gone(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const int holder = pmem::lock_holder(fd);
+  ::close(fd);
+  if (holder == 0) return true;
+  std::ifstream file(fmt::format("/proc/{}/stat", holder));
+  std::string stat;
+  std::getline(file, stat);
+  const size_t name_end = stat.rfind(')');
+  if (name_end == std::string::npos || name_end + 2 >= stat.size()) return true;
+  const char state = stat[name_end + 2];
+  return state == 'Z' || state == 'X';
+}
+
+// A restart right after SIGKILL must not fail because the dead process still writes.
+Result<std::unique_ptr<pmem::Region>> open_when_free(const pmem::RegionOptions& options) {
+  constexpr uint64_t kPatienceNs = 5'000'000'000;
+  const uint64_t begin = base::monotonic_ns();
+  for (;;) {
+    auto region = pmem::open_region(options);
+    if (region || region.error().code() != Code::in_use) return region;
+    if (!holder_is_gone(options.path) || base::monotonic_ns() - begin > kPatienceNs) return region;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
 }
 
 // Nothing must hold a pool open twice, so a region moves through here once.
@@ -99,7 +133,7 @@ Result<OpenedPool> open_pool(pmem::RegionOptions options, const pool::CreateOpti
   options.create = false;
   options.size = 0;
   options.progress = show_progress;
-  PASTE_TRY_ASSIGN(auto region, pmem::open_region(options));
+  PASTE_TRY_ASSIGN(auto region, open_when_free(options));
   return finish(recover(std::move(region)), false);
 }
 
@@ -108,7 +142,7 @@ Result<std::unique_ptr<InspectedPool>> inspect_pool(const std::string& path) {
   options.path = path;
   options.read_only = true;
   options.progress = show_progress;
-  PASTE_TRY_ASSIGN(auto region, pmem::open_region(options));
+  PASTE_TRY_ASSIGN(auto region, open_when_free(options));
   auto inspected = std::make_unique<InspectedPool>();
   // What stopped the walk is usually among the findings, in more detail.
   const auto note = [&](const Error& error) {

@@ -63,4 +63,8 @@ Setter set_number(uint64_t& target, uint64_t low, uint64_t high) {
   };
 }
 
+Unexpected refuse_choice(std::string_view text, std::string_view allowed) {
+  return fail(Code::invalid, fmt::format("'{}' is not allowed: write one of {}", text, allowed));
+}
+
 }  // namespace paste::tool

@@ -167,9 +167,8 @@ void KernelDriver::arrived(uint32_t index, BufferName buffer, uint32_t length) {
   c.received_bytes += length;
   if (c.readable_turn == turn_) return;
   c.readable_turn = turn_;
-  events_.push_back({.type = EventType::readable,
-                     .listener = c.listener,
-                     .connection = {index, c.generation}});
+  events_.push_back(
+      {.type = EventType::readable, .listener = c.listener, .connection = {index, c.generation}});
 }
 
 std::span<const Slice> KernelDriver::received(ConnectionId id) const {

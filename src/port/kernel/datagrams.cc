@@ -95,8 +95,8 @@ std::span<const Datagram> DatagramInbox::datagrams() {
   return arrived_;
 }
 
-Result<void> DatagramOutbox::append(const sockaddr_storage& peer, uint32_t peer_length,
-                                    Bytes bytes, Ticket after, OutputStock& stock) {
+Result<void> DatagramOutbox::append(const sockaddr_storage& peer, uint32_t peer_length, Bytes bytes,
+                                    Ticket after, OutputStock& stock) {
   constexpr size_t kPayloadMax = 65507;  // IPv4: 65535 less the headers of IP and UDP
   if (bytes.size() > kPayloadMax) {
     return fail(Code::too_large, "a datagram has at most 65507 bytes");

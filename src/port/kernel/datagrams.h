@@ -58,8 +58,8 @@ class DatagramOutbox {
   [[nodiscard]] bool empty() const noexcept { return heads_.empty(); }
   [[nodiscard]] uint64_t bytes() const noexcept { return output_.bytes() + heads_.size(); }
   // Errors: invalid (the address), too_large.
-  Result<void> append(const sockaddr_storage& peer, uint32_t peer_length, Bytes bytes,
-                      Ticket after, OutputStock& stock);
+  Result<void> append(const sockaddr_storage& peer, uint32_t peer_length, Bytes bytes, Ticket after,
+                      OutputStock& stock);
   // Sends what may leave. False if the socket took no more.
   bool send(int fd, Ticket durable, OutputStock& stock, DriverStats& stats);
   void clear(OutputStock& stock);

@@ -26,8 +26,8 @@ enum class Kind : uint8_t { connection, listener, wake, timer, sync };
 // Kind, 24 bits of the generation, index.
 constexpr uint32_t kGenerationMask = 0xFFFFFF;
 constexpr uint64_t pack(Kind kind, uint32_t index = 0, uint32_t generation = 0) {
-  return uint64_t{static_cast<uint8_t>(kind)} << 56 |
-         uint64_t{generation & kGenerationMask} << 32 | index;
+  return uint64_t{static_cast<uint8_t>(kind)} << 56 | uint64_t{generation & kGenerationMask} << 32 |
+         index;
 }
 
 // Makes an event or timer descriptor unreadable again.
@@ -53,7 +53,8 @@ class EpollDriver final : public KernelDriver {
   void unwatch(ListenerId id) override;
   void attach(uint32_t index) override;
   void tear_down(uint32_t index) override;
-  [[nodiscard]] int pollable() const override { return epoll_.get(); }
+  void watch_sync(int fd) override;
+  [[nodiscard]] int pollable() override { return epoll_.get(); }
 
  private:
   bool add(int fd, uint32_t events, uint64_t data) noexcept;
@@ -72,8 +73,8 @@ class EpollDriver final : public KernelDriver {
   Descriptor epoll_;
   std::array<epoll_event, kReadyMax> ready_;
   std::vector<uint32_t> work_now_;
-  std::vector<uint32_t> starved_;   // readable, but there was no buffer
-  std::vector<BufferName> spare_;   // to read into
+  std::vector<uint32_t> starved_;  // readable, but there was no buffer
+  std::vector<BufferName> spare_;  // to read into
 };
 
 Result<void> EpollDriver::open() {
@@ -82,10 +83,6 @@ Result<void> EpollDriver::open() {
   const bool added = epoll_.get() >= 0 && add(wake_fd_.get(), EPOLLIN, pack(Kind::wake)) &&
                      add(timer_fd_.get(), EPOLLIN, pack(Kind::timer));
   if (!added) return fail(Code::io, "epoll cannot be set up", errno);
-  // By edge: the pool clears it when it sees fit.
-  if (core_.event_fd() >= 0 && !add(core_.event_fd(), EPOLLIN | EPOLLET, pack(Kind::sync))) {
-    return fail(Code::io, "epoll cannot watch the pool", errno);
-  }
   return {};
 }
 
@@ -103,8 +100,8 @@ Result<void> EpollDriver::exchange(int64_t wait_ns) {
   if (wait_ns != 0) ++stats_.sleeps;
   const int n = wait(wait_ns);
   if (n < 0) {
+    // A handler that wants the turn to end calls wake(); other interruptions mean nothing.
     if (errno != EINTR) return fail(Code::io, "epoll failed", errno);
-    woken_ = true;
     return {};
   }
   for (int i = 0; i < n; ++i) handle(ready_[static_cast<size_t>(i)]);
@@ -143,6 +140,7 @@ void EpollDriver::handle(const epoll_event& event) {
     case Kind::timer:
       return clear(timer_fd_.get());
     case Kind::sync:  // the turn itself drives the sync
+      sync_asked_ = false;
       return;
   }
 }
@@ -203,9 +201,8 @@ void EpollDriver::send_some(uint32_t index) {
     msghdr message{};
     message.msg_iov = pieces;
     message.msg_iovlen = count;
-    const ssize_t n = count == 1
-                          ? ::send(c.fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
-                          : ::sendmsg(c.fd, &message, MSG_NOSIGNAL);
+    const ssize_t n = count == 1 ? ::send(c.fd, pieces[0].iov_base, pieces[0].iov_len, MSG_NOSIGNAL)
+                                 : ::sendmsg(c.fd, &message, MSG_NOSIGNAL);
     ++stats_.sends;
     if (n >= 0) {
       sent(index, static_cast<uint64_t>(n));
@@ -302,6 +299,14 @@ void EpollDriver::unwatch(ListenerId id) {
   if (!l.watched || l.transport == Transport::udp) return;
   ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, l.socket.fd.get(), nullptr);
   l.watched = false;
+}
+
+// One shot: between barriers it may stay readable, which must not keep us from sleeping.
+void EpollDriver::watch_sync(int fd) {
+  constexpr uint32_t kEvents = EPOLLIN | EPOLLONESHOT;
+  epoll_event event{.events = kEvents, .data = {.u64 = pack(Kind::sync)}};
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0) return;
+  PASTE_CHECK(add(fd, kEvents, pack(Kind::sync)));
 }
 
 void EpollDriver::attach(uint32_t index) {

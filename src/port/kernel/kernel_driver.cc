@@ -51,8 +51,8 @@ Result<void> KernelDriver::open_descriptors() {
   const bool blocking = blocking_ == Blocking::yes;
   wake_fd_ = Descriptor(::eventfd(0, EFD_CLOEXEC | (blocking ? 0 : EFD_NONBLOCK)));
   if (wake_fd_.get() < 0) return fail(Code::io, "cannot make an event descriptor", errno);
-  timer_fd_ = Descriptor(
-      ::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | (blocking ? 0 : TFD_NONBLOCK)));
+  timer_fd_ =
+      Descriptor(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | (blocking ? 0 : TFD_NONBLOCK)));
   if (timer_fd_.get() < 0) return fail(Code::io, "cannot make a timer descriptor", errno);
   return {};
 }
@@ -131,6 +131,10 @@ Result<void> KernelDriver::advance_pool() {
   }
   if (core_.durable() != before) moved_ = true;
   if (core_.durable() != gates_opened_) open_gates();
+  if (!sync_asked_ && core_.region().barrier_in_flight() && core_.event_fd() >= 0) {
+    sync_asked_ = true;
+    watch_sync(core_.event_fd());
+  }
   return {};
 }
 
@@ -174,12 +178,13 @@ void KernelDriver::wake() noexcept {
 }
 
 int KernelDriver::fd() const {
+  auto* self = const_cast<KernelDriver*>(this);
   if (!watched_) {
     // Whatever was not yet handed to the kernel is found by the turn that this causes.
-    watched_ = true;
-    const_cast<KernelDriver*>(this)->wake();
+    self->watched_ = true;
+    self->wake();
   }
-  return pollable();
+  return self->pollable();
 }
 
 const DriverStats& KernelDriver::stats() const {

@@ -61,12 +61,12 @@ class KernelDriver : public Driver {
   struct Listener {
     ListenSocket socket;
     Transport transport = Transport::tcp;
-    bool watched = false;    // the implementation's: an operation or registration is there
-    bool stopped = false;    // accepts or receives no more
-    bool can_read = false;   // datagrams may wait in the kernel
-    bool can_write = true;   // datagrams may be sent
+    bool watched = false;      // the implementation's: an operation or registration is there
+    bool stopped = false;      // accepts or receives no more
+    bool can_read = false;     // datagrams may wait in the kernel
+    bool can_write = true;     // datagrams may be sent
     bool asked_write = false;  // the implementation's: it will hear of can_write
-    uint64_t retry_ns = 0;   // out of descriptors: accept again then
+    uint64_t retry_ns = 0;     // out of descriptors: accept again then
     uint64_t event_turn = 0;   // of its last `datagram` event
     DatagramOutbox outbox;
   };
@@ -87,7 +87,9 @@ class KernelDriver : public Driver {
   virtual void attach(uint32_t index) = 0;        // a connection with a new descriptor
   // Ends a closed connection's operations, closes its descriptor, then calls forget().
   virtual void tear_down(uint32_t index) = 0;
-  [[nodiscard]] virtual int pollable() const = 0;
+  // Readable once: sets sync_asked_ to false then.
+  virtual void watch_sync(int fd) = 0;
+  [[nodiscard]] virtual int pollable() = 0;  // see Driver::fd()
 
   // --- What the implementation reports -----------------------------------------------------
   void accepted(int fd, ListenerId listener);
@@ -112,8 +114,7 @@ class KernelDriver : public Driver {
   }
   [[nodiscard]] bool wants_receive(const Connection& c) const noexcept {
     return c.phase == Phase::open && !c.eof &&
-           (c.closing ||
-            (!c.paused && c.received_bytes < options_.limits.connection_receive_max));
+           (c.closing || (!c.paused && c.received_bytes < options_.limits.connection_receive_max));
   }
   // What may leave now; if nothing, and something waits, it is put in the gated list.
   uint32_t gather(uint32_t index, std::span<iovec> pieces, uint64_t& total);
@@ -133,6 +134,7 @@ class KernelDriver : public Driver {
   std::vector<uint32_t> work_;
   Descriptor wake_fd_, timer_fd_;
   bool woken_ = false;
+  bool sync_asked_ = false;
 
  private:
   struct Linger {
@@ -177,11 +179,11 @@ class KernelDriver : public Driver {
   Fifo<Linger> lingering_;
   Fifo<Linger>::Stock lingering_stock_;
   uint64_t turn_ = 0;
-  uint64_t queued_ = 0;      // bytes, and one for each datagram
-  Ticket gates_opened_{0};   // the durable ticket that the gated list was last walked for
-  bool moved_ = false;       // a sync completed in this turn: the program should commit again
+  uint64_t queued_ = 0;     // bytes, and one for each datagram
+  Ticket gates_opened_{0};  // the durable ticket that the gated list was last walked for
+  bool moved_ = false;      // a sync completed in this turn: the program should commit again
   uint64_t timer_fd_ns_ = UINT64_MAX;  // what it is armed for
-  mutable bool watched_ = false;  // fd() was asked for
+  bool watched_ = false;               // fd() was asked for
 };
 
 // The two. Errors: unsupported, io.

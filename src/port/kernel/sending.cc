@@ -13,8 +13,8 @@ Unexpected too_much() {
 
 Connection* KernelDriver::sendable(ConnectionId id) noexcept {
   Connection* c = connections_.find(id);
-  const bool yes = c != nullptr && !c->ending &&
-                   (c->phase == Phase::open || c->phase == Phase::connecting);
+  const bool yes =
+      c != nullptr && !c->ending && (c->phase == Phase::open || c->phase == Phase::connecting);
   return yes ? c : nullptr;
 }
 

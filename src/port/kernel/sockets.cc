@@ -78,8 +78,7 @@ Result<Address> to_address(const Endpoint& endpoint, bool any_ipv4 = false) {
     return address;
   }
   const size_t percent = endpoint.host.find('%');
-  if (!any &&
-      ::inet_pton(AF_INET6, endpoint.host.substr(0, percent).c_str(), &v6.sin6_addr) != 1) {
+  if (!any && ::inet_pton(AF_INET6, endpoint.host.substr(0, percent).c_str(), &v6.sin6_addr) != 1) {
     return fail(Code::invalid, "not an IPv4 or IPv6 address: " + endpoint.host);
   }
   if (percent != std::string::npos) {
@@ -210,8 +209,8 @@ Result<Dialled> dial(const Endpoint& endpoint, Blocking blocking) {
   PASTE_TRY_ASSIGN(const Address address, to_address(endpoint));
   // Non-blocking while it connects, whatever it is afterwards.
   Dialled dialled;
-  dialled.fd = Descriptor(
-      ::socket(address.family(), socket_type(endpoint.transport, Blocking::no), 0));
+  dialled.fd =
+      Descriptor(::socket(address.family(), socket_type(endpoint.transport, Blocking::no), 0));
   const int fd = dialled.fd.get();
   if (fd < 0) return socket_failure("cannot connect to", endpoint, errno);
   if (endpoint.transport == Transport::tcp) set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);

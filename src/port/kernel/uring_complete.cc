@@ -1,6 +1,5 @@
 // UringDriver: what the kernel has done.
 #include <poll.h>
-#include <poll.h>
 
 #include <cerrno>
 
@@ -35,6 +34,9 @@ void UringDriver::complete(const io_uring_cqe& cqe) {
       PASTE_CHECK(generation == (connections_[index].generation & kGenerationMask));
       dialled(index);
       return operation_done(index);
+    case Kind::hang_up:
+      PASTE_CHECK(generation == (connections_[index].generation & kGenerationMask));
+      return complete_hang_up(cqe, index);
     case Kind::wake:
       --operations_;
       woken_ = true;
@@ -45,9 +47,8 @@ void UringDriver::complete(const io_uring_cqe& cqe) {
       if (!stopping_) begin_read(timer_fd_.get(), timer_value_, Kind::timer);
       return;
     case Kind::sync:  // the turn itself drives the sync
-      if ((cqe.flags & IORING_CQE_F_MORE) != 0) return;
       --operations_;
-      if (!stopping_) begin_poll(core_.event_fd(), POLLIN, true, pack(Kind::sync, 0));
+      sync_asked_ = false;
       return;
     case Kind::datagram_in:
       return complete_datagram_in(cqe, index);
@@ -115,6 +116,17 @@ void UringDriver::complete_receive(const io_uring_cqe& cqe, uint32_t index) {
     broken(index, -cqe.res);
   }
   if (!more) operation_done(index);
+}
+
+// An orderly end needs nothing: the receive finds it. After an error, a receive that has gone to
+// sleep is begun again, and then reads what is left and the error.
+void UringDriver::complete_hang_up(const io_uring_cqe& cqe, uint32_t index) {
+  Connection& c = connections_[index];
+  if (cqe.res > 0 && (cqe.res & (POLLERR | POLLHUP)) != 0 && c.phase == Phase::open) {
+    c.hung_up = true;
+    touch(index);
+  }
+  operation_done(index);
 }
 
 void UringDriver::complete_send(const io_uring_cqe& cqe, uint32_t index) {

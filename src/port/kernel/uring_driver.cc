@@ -1,12 +1,15 @@
 #include "port/kernel/uring_driver.h"
 
 #include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 
 #include "base/check.h"
 #include "base/logging.h"
+#include "base/time.h"
 
 namespace paste::port {
 
@@ -25,7 +28,6 @@ Result<void> UringDriver::open() {
   pieces_.resize(kTurnPieces);
   begin_read(wake_fd_.get(), wake_value_, Kind::wake);
   begin_read(timer_fd_.get(), timer_value_, Kind::timer);
-  if (core_.event_fd() >= 0) begin_poll(core_.event_fd(), POLLIN, true, pack(Kind::sync, 0));
   return {};
 }
 
@@ -34,8 +36,7 @@ UringDriver::~UringDriver() { drain(); }
 // Takes everything back from the kernel: until an operation has completed, it may write to its
 // buffer.
 void UringDriver::drain() {
-  constexpr int kRounds = 50;
-  constexpr int64_t kRoundNs = 100'000'000;
+  constexpr uint64_t kPatienceNs = 5'000'000'000;
   stopping_ = true;
   if (!ring_->started()) operations_ = 0;  // nothing was ever submitted
   if (operations_ != 0) {
@@ -44,9 +45,9 @@ void UringDriver::drain() {
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     sqe->user_data = pack(Kind::ignored, 0);
   }
-  bool interrupted = false;
-  for (int i = 0; i < kRounds && operations_ != 0; ++i) {
-    if (!ring_->enter(kRoundNs, interrupted)) break;
+  const uint64_t end = base::monotonic_ns() + kPatienceNs;
+  while (operations_ != 0 && base::monotonic_ns() < end) {
+    if (!ring_->enter(100'000'000)) break;
     reap();
   }
   if (operations_ != 0) {
@@ -70,10 +71,17 @@ Result<void> UringDriver::exchange(int64_t wait_ns) {
   if (!events().empty()) wait_ns = 0;
   ask_for_datagram_room();
   if (wait_ns != 0) ++stats_.sleeps;
-  PASTE_TRY(ring_->enter(wait_ns, woken_));
+  PASTE_TRY(ring_->enter(wait_ns));
   stats_.completions_overflowed = ring_->overflows();
   if (ring_->unsubmitted() == 0) messages_used_ = pieces_used_ = 0;
   reap();
+  // The kernel runs little of what it has put off in one call (20 items since 6.13); the more of
+  // it is in this turn, the more share its barrier.
+  constexpr int kMoreCalls = 15;
+  for (int i = 0; i < kMoreCalls && ring_->more_put_off(); ++i) {
+    PASTE_TRY(ring_->enter(0));
+    reap();
+  }
   run_datagrams();
   return {};
 }
@@ -84,7 +92,23 @@ void UringDriver::settle() {
   ask_for_datagram_room();
   if (!ring_->submit()) return;  // the next exchange reports it
   if (ring_->unsubmitted() == 0) messages_used_ = pieces_used_ = 0;
+  // What came before the event was cleared is seen now, what comes later signals again.
+  uint64_t value = 0;
+  [[maybe_unused]] const ssize_t n = ::read(event_fd_.get(), &value, sizeof value);
+  if (ring_->ready() != 0 || ring_->more_put_off()) wake();
 }
+
+// The ring's own descriptor stays silent about work that the kernel has put off until we enter.
+int UringDriver::pollable() {
+  if (event_fd_.get() < 0) {
+    // Readable at first: what was not yet submitted is found by the turn that this causes.
+    event_fd_ = Descriptor(::eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK));
+    ring_->signal(event_fd_.get());
+  }
+  return event_fd_.get();
+}
+
+void UringDriver::watch_sync(int fd) { begin_poll(fd, POLLIN, false, pack(Kind::sync, 0)); }
 
 void UringDriver::flush_work() {
   work_now_.swap(work_);
@@ -104,7 +128,7 @@ void UringDriver::service(uint32_t index) {
   const bool wanted = wants_receive(c);
   if (wanted && !c.receiving && !c.in_starved) {
     begin_receive(index);
-  } else if (!wanted && c.receiving && !c.cancelling) {
+  } else if ((!wanted || c.hung_up) && c.receiving && !c.cancelling) {
     c.cancelling = true;
     cancel(pack_connection(Kind::receive, index));
   }
@@ -143,10 +167,21 @@ void UringDriver::begin_receive(uint32_t index) {
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = 0;
   // A new connection has seldom sent anything yet.
-  if (c.readable_turn == 0) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  if (!c.watching) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+  c.hung_up = false;
   sqe->user_data = pack_connection(Kind::receive, index);
   c.receiving = true;
   operation_begun(c);
+  if (!c.watching) begin_watch(index);
+}
+
+// A multishot receive that has taken all bytes goes to sleep without looking again: it sleeps
+// through a reset that came right behind them. This one-shot poll wakes it (complete_hang_up).
+void UringDriver::begin_watch(uint32_t index) {
+  Connection& c = connections_[index];
+  c.watching = true;
+  begin_poll(c.fd, 0, false, pack_connection(Kind::hang_up, index));
+  ++c.operations;
 }
 
 // Entries of earlier sends may be used again once the kernel has read them.

@@ -34,7 +34,8 @@ class UringDriver final : public KernelDriver {
   void unwatch(ListenerId listener) override;
   void attach(uint32_t index) override;
   void tear_down(uint32_t index) override;
-  [[nodiscard]] int pollable() const override { return ring_->fd(); }
+  void watch_sync(int fd) override;
+  [[nodiscard]] int pollable() override;
 
  private:
   enum class Kind : uint8_t {
@@ -43,6 +44,7 @@ class UringDriver final : public KernelDriver {
     receive,
     send,
     dial,
+    hang_up,
     wake,
     timer,
     sync,
@@ -63,6 +65,7 @@ class UringDriver final : public KernelDriver {
   void service(uint32_t index);
   void begin_receive(uint32_t index);
   void begin_send(uint32_t index);
+  void begin_watch(uint32_t index);
   bool room_for_pieces();
   void begin_read(int fd, uint64_t& value, Kind kind);
   void begin_poll(int fd, unsigned events, bool multishot, uint64_t user_data);
@@ -75,6 +78,7 @@ class UringDriver final : public KernelDriver {
   void complete_accept(const io_uring_cqe& cqe, ListenerId listener);
   void complete_receive(const io_uring_cqe& cqe, uint32_t index);
   void complete_send(const io_uring_cqe& cqe, uint32_t index);
+  void complete_hang_up(const io_uring_cqe& cqe, uint32_t index);
   void complete_datagram_in(const io_uring_cqe& cqe, ListenerId listener);
   void operation_begun(Connection& c) noexcept {
     ++c.operations;
@@ -91,11 +95,12 @@ class UringDriver final : public KernelDriver {
   std::unique_ptr<UringRing> ring_;
   uint64_t operations_ = 0;  // begun, not completed
   bool stopping_ = false;
+  Descriptor event_fd_;  // signalled by the ring; only once the program asks for fd()
 
-  std::vector<BufferName> names_;   // of the buffer with this id, posted or not
+  std::vector<BufferName> names_;  // of the buffer with this id, posted or not
   std::vector<uint16_t> free_ids_;
   uint32_t posted_ = 0;
-  std::vector<uint32_t> starved_;   // connections whose receive found no buffer
+  std::vector<uint32_t> starved_;  // connections whose receive found no buffer
 
   // What scattered sends point to until they are submitted.
   std::vector<msghdr> messages_;

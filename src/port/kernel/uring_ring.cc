@@ -43,10 +43,10 @@ int register_with(const io_uring* ring, unsigned operation, const void* argument
 
 // Nothing else can be asked of this ring, whatever happens to the process.
 int restrict_ring(io_uring* ring) {
-  constexpr uint8_t kOperations[] = {
-      IORING_OP_ACCEPT,   IORING_OP_RECV, IORING_OP_SEND,         IORING_OP_SENDMSG,
-      IORING_OP_POLL_ADD, IORING_OP_READ, IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE};
-  io_uring_restriction rules[std::size(kOperations) + 3] = {};
+  constexpr uint8_t kOperations[] = {IORING_OP_ACCEPT,       IORING_OP_RECV,     IORING_OP_SEND,
+                                     IORING_OP_SENDMSG,      IORING_OP_POLL_ADD, IORING_OP_READ,
+                                     IORING_OP_ASYNC_CANCEL, IORING_OP_CLOSE};
+  io_uring_restriction rules[std::size(kOperations) + 4] = {};
   unsigned n = 0;
   for (const uint8_t operation : kOperations) {
     rules[n].opcode = IORING_RESTRICTION_SQE_OP;
@@ -58,6 +58,8 @@ int restrict_ring(io_uring* ring) {
   rules[n++].register_op = IORING_REGISTER_RING_FDS;
   rules[n].opcode = IORING_RESTRICTION_REGISTER_OP;
   rules[n++].register_op = IORING_UNREGISTER_RING_FDS;
+  rules[n].opcode = IORING_RESTRICTION_REGISTER_OP;
+  rules[n++].register_op = IORING_REGISTER_EVENTFD;
   return register_with(ring, IORING_REGISTER_RESTRICTIONS, rules, n);
 }
 
@@ -66,9 +68,9 @@ int restrict_ring(io_uring* ring) {
 Result<std::unique_ptr<UringRing>> UringRing::open(const DriverOptions& options) {
   std::unique_ptr<UringRing> ring(new UringRing);
   // Multishot receive came with 6.0, as did SINGLE_ISSUER: a kernel that knows one knows the other.
-  constexpr unsigned kAlways = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP |
-                               IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER |
-                               IORING_SETUP_R_DISABLED | IORING_SETUP_TASKRUN_FLAG;
+  constexpr unsigned kAlways = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL |
+                               IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_R_DISABLED |
+                               IORING_SETUP_TASKRUN_FLAG;
   constexpr unsigned kSteps[] = {kAlways | IORING_SETUP_DEFER_TASKRUN,
                                  kAlways | IORING_SETUP_COOP_TASKRUN};
   int result = -EINVAL;
@@ -90,8 +92,10 @@ Result<std::unique_ptr<UringRing>> UringRing::open(const DriverOptions& options)
 
   if (options.polling != Polling::block) {
     const auto us = std::clamp<int64_t>(options.spin.count() / 1000, 1, 1000);
-    UringNapi napi{.busy_poll_us = static_cast<uint32_t>(us), .prefer_busy_poll = 0,
-                   .reserved0 = {}, .reserved1 = 0};
+    UringNapi napi{.busy_poll_us = static_cast<uint32_t>(us),
+                   .prefer_busy_poll = 0,
+                   .reserved0 = {},
+                   .reserved1 = 0};
     ring->napi_ = register_with(&ring->ring_, kRegisterNapi, &napi, 1) == 0;
   }
   return ring;
@@ -129,9 +133,7 @@ Result<void> UringRing::start() {
   return {};
 }
 
-uint32_t UringRing::unsubmitted() const noexcept {
-  return ring_.sq.sqe_tail - *ring_.sq.khead;
-}
+uint32_t UringRing::unsubmitted() const noexcept { return ring_.sq.sqe_tail - *ring_.sq.khead; }
 
 io_uring_sqe* UringRing::entry() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
@@ -155,8 +157,12 @@ uint32_t UringRing::ready() const noexcept {
   return io_uring_smp_load_acquire(ring_.cq.ktail) - *ring_.cq.khead;
 }
 
-bool UringRing::kernel_calls() const noexcept {
+bool UringRing::more_put_off() const noexcept {
   return (IO_URING_READ_ONCE(*ring_.sq.kflags) & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW)) != 0;
+}
+
+void UringRing::signal(int event_fd) noexcept {
+  PASTE_CHECK(register_with(&ring_, IORING_REGISTER_EVENTFD, &event_fd, 1) == 0);
 }
 
 int UringRing::enter_kernel(unsigned submit, unsigned min_complete, unsigned flags,
@@ -169,11 +175,12 @@ int UringRing::enter_kernel(unsigned submit, unsigned min_complete, unsigned fla
                          reinterpret_cast<sigset_t*>(&argument), sizeof argument);
 }
 
-Result<void> UringRing::enter(int64_t wait_ns, bool& interrupted) {
-  if (!started_) [[unlikely]] PASTE_TRY(start());
+Result<void> UringRing::enter(int64_t wait_ns) {
+  if (!started_) [[unlikely]]
+    PASTE_TRY(start());
   const unsigned submit = flush_entries();
   const bool wait = wait_ns != 0 && ready() == 0;
-  const bool called = kernel_calls();
+  const bool called = more_put_off();
   if (submit == 0 && !wait && !called) return {};
   if ((IO_URING_READ_ONCE(*ring_.sq.kflags) & IORING_SQ_CQ_OVERFLOW) != 0) ++overflows_;
   __kernel_timespec limit{.tv_sec = wait_ns / 1'000'000'000, .tv_nsec = wait_ns % 1'000'000'000};
@@ -184,9 +191,7 @@ Result<void> UringRing::enter(int64_t wait_ns, bool& interrupted) {
     case ETIME:
     case EAGAIN:
     case EBUSY:  // completions must be taken first
-      return {};
-    case EINTR:
-      interrupted = true;
+    case EINTR:  // a handler that wants the turn to end calls wake()
       return {};
     default:
       return fail(Code::io, "io_uring failed", -result);
@@ -194,7 +199,8 @@ Result<void> UringRing::enter(int64_t wait_ns, bool& interrupted) {
 }
 
 Result<void> UringRing::submit() {
-  if (!started_) [[unlikely]] PASTE_TRY(start());
+  if (!started_) [[unlikely]]
+    PASTE_TRY(start());
   const unsigned n = flush_entries();
   if (n == 0) return {};
   const int result = enter_kernel(n, 0, 0, nullptr);

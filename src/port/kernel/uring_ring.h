@@ -31,8 +31,8 @@ class UringRing {
 
   // Submits everything, runs what the kernel has put off, and waits for at most `wait_ns` until a
   // completion is there (0: not at all, and no system call if nothing calls for one; negative:
-  // without limit). Errors: io. `interrupted` is set by a signal.
-  Result<void> enter(int64_t wait_ns, bool& interrupted);
+  // without limit). A signal ends the wait. Errors: io.
+  Result<void> enter(int64_t wait_ns);
   // Submits everything without running anything.
   Result<void> submit();
 
@@ -45,7 +45,10 @@ class UringRing {
   [[nodiscard]] uint64_t overflows() const noexcept { return overflows_; }
 
   [[nodiscard]] bool started() const noexcept { return started_; }
-  [[nodiscard]] int fd() const noexcept { return ring_.ring_fd; }
+  // The kernel has put off work until we enter.
+  [[nodiscard]] bool more_put_off() const noexcept;
+  // Signals this event descriptor whenever there is something to take or to run.
+  void signal(int event_fd) noexcept;
   [[nodiscard]] bool napi() const noexcept { return napi_; }
 
   // --- Provided buffers (group 0) ------------------------------------------------------------
@@ -67,7 +70,6 @@ class UringRing {
   int enter_kernel(unsigned submit, unsigned min_complete, unsigned flags,
                    const __kernel_timespec* wait) noexcept;
   unsigned flush_entries() noexcept;
-  [[nodiscard]] bool kernel_calls() const noexcept;
 
   io_uring ring_{};
   bool open_ = false;
