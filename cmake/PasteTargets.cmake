@@ -10,7 +10,8 @@ target_compile_options(paste_options INTERFACE
   -Woverloaded-virtual -Wimplicit-fallthrough -fno-omit-frame-pointer
   $<$<BOOL:${PASTE_WERROR}>:-Werror>)
 if(PASTE_SANITIZE)
-  target_compile_options(paste_options INTERFACE -fsanitize=${PASTE_SANITIZE} -fno-sanitize-recover=all)
+  target_compile_options(paste_options INTERFACE
+    -fsanitize=${PASTE_SANITIZE} -fno-sanitize-recover=all)
   target_link_options(paste_options INTERFACE -fsanitize=${PASTE_SANITIZE})
 endif()
 if(PASTE_FUZZ)

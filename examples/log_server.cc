@@ -26,6 +26,6 @@ int main(int argc, char** argv) {
         (void)port.send(m.connection, done.error().message() + "\n");
       }
     }
-    must(pool.commit());                           // one barrier for the whole batch
+    must(pool.commit());  // one barrier for the whole batch
   }
 }

@@ -4,6 +4,8 @@ import os
 import socket
 import subprocess
 
+from comparison.measure import Failed
+
 COUNTED = """
 What is counted: CPU time per request is the time that the server's core was not idle while wrk ran
 (user, system, interrupts and softirq, whoever's) divided by the requests. Idle time comes from
@@ -52,7 +54,9 @@ machines would. What RPS adds, an interrupt from core to core, a network card wo
         return 8080
 
     def run(self, *command):
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise Failed(f"{' '.join(command)}: {done.stderr.strip()}")
 
     def __enter__(self):
         try:
@@ -83,6 +87,6 @@ def choose(args):
         try:
             with Veth(args):
                 return Veth(args)
-        except (OSError, subprocess.CalledProcessError):
+        except (OSError, Failed):
             return Loopback(args)
     return {"veth": Veth, "loopback": Loopback}[args.network_name](args)

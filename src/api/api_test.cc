@@ -48,7 +48,8 @@ TEST_P(Api, LinesBecomeDurableRecords) {
   {
     auto pool = Pool::open(temp.path, {.create = true, .size = 16_MiB}).value();
     auto opened = Port::open("kernel", pool, {.io = GetParam()});
-    if (!opened && opened.error().code() == Code::unsupported) GTEST_SKIP() << opened.error().message();
+    if (!opened && opened.error().code() == Code::unsupported)
+      GTEST_SKIP() << opened.error().message();
     auto port = std::move(opened).value();
     auto log = pool.log("orders").value();
     const auto listener = port.listen({"127.0.0.1", 0}).value();
@@ -66,7 +67,8 @@ TEST_P(Api, LinesBecomeDurableRecords) {
     ASSERT_EQ(seen, 2u);
     for (int turn = 0; turn < 5; ++turn) ASSERT_TRUE(port.poll(1ms));
     char reply[16];
-    EXPECT_EQ(::recv(client, reply, sizeof reply, MSG_DONTWAIT), -1) << "a reply overtook its ticket";
+    EXPECT_EQ(::recv(client, reply, sizeof reply, MSG_DONTWAIT), -1)
+        << "a reply overtook its ticket";
     ASSERT_TRUE(pool.commit());
     EXPECT_EQ(log.durable(), 2u);
     ASSERT_EQ(::send(client, "ee\n", 3, 0), 3);

@@ -22,7 +22,8 @@ size_t ByteView::find(char byte, size_t from) const noexcept {
     if (from < base + piece.size()) {
       const size_t skip = from > base ? from - base : 0;
       const void* hit = std::memchr(piece.data() + skip, byte, piece.size() - skip);
-      if (hit != nullptr) return base + static_cast<size_t>(static_cast<const std::byte*>(hit) - piece.data());
+      if (hit != nullptr)
+        return base + static_cast<size_t>(static_cast<const std::byte*>(hit) - piece.data());
     }
     base += piece.size();
   }

@@ -7,10 +7,14 @@ namespace {
 
 std::optional<pmem::Domain> to_pmem(Domain domain) {
   switch (domain) {
-    case Domain::automatic: return std::nullopt;
-    case Domain::process: return pmem::Domain::process;
-    case Domain::page: return pmem::Domain::page;
-    case Domain::memory: return pmem::Domain::memory;
+    case Domain::automatic:
+      return std::nullopt;
+    case Domain::process:
+      return pmem::Domain::process;
+    case Domain::page:
+      return pmem::Domain::page;
+    case Domain::memory:
+      return pmem::Domain::memory;
   }
   return std::nullopt;
 }
@@ -78,9 +82,12 @@ Bytes Pool::bytes(Slice slice) const noexcept { return state_->core->bytes(slice
 
 Domain Pool::domain() const noexcept {
   switch (state_->core->region().domain()) {
-    case pmem::Domain::process: return Domain::process;
-    case pmem::Domain::page: return Domain::page;
-    case pmem::Domain::memory: return Domain::memory;
+    case pmem::Domain::process:
+      return Domain::process;
+    case pmem::Domain::page:
+      return Domain::page;
+    case pmem::Domain::memory:
+      return Domain::memory;
   }
   return Domain::process;
 }

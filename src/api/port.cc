@@ -144,7 +144,9 @@ Result<void> Port::send(ConnectionId connection, std::span<const Slice> slices,
 
 void Port::pause(ConnectionId connection) { state_->driver->pause(connection); }
 void Port::resume(ConnectionId connection) { state_->driver->resume(connection); }
-Result<void> Port::shutdown(ConnectionId connection) { return state_->driver->shutdown(connection); }
+Result<void> Port::shutdown(ConnectionId connection) {
+  return state_->driver->shutdown(connection);
+}
 Result<void> Port::close(ConnectionId connection) { return state_->driver->close(connection); }
 Result<void> Port::abort(ConnectionId connection) { return state_->driver->abort(connection); }
 TimerId Port::add_timer(Duration delay, uint64_t cookie) {

@@ -13,7 +13,8 @@ namespace paste::base {
 uint32_t Histogram::bucket_of(uint64_t value) noexcept {
   if (value < (1u << kSubBits)) return static_cast<uint32_t>(value);
   const uint32_t shift = static_cast<uint32_t>(std::bit_width(value)) - 1 - kSubBits;
-  return ((shift + 1) << kSubBits) + static_cast<uint32_t>((value >> shift) & ((1u << kSubBits) - 1));
+  return ((shift + 1) << kSubBits) +
+         static_cast<uint32_t>((value >> shift) & ((1u << kSubBits) - 1));
 }
 
 uint64_t Histogram::bucket_end(uint32_t bucket) noexcept {

@@ -8,19 +8,32 @@ namespace paste {
 
 std::string_view to_string(Code code) noexcept {
   switch (code) {
-    case Code::invalid: return "invalid";
-    case Code::not_found: return "not found";
-    case Code::exists: return "exists";
-    case Code::pool_full: return "pool full";
-    case Code::busy: return "busy";
-    case Code::in_use: return "in use";
-    case Code::permission: return "permission";
-    case Code::unsupported: return "unsupported";
-    case Code::io: return "input/output";
-    case Code::corrupt: return "corrupt";
-    case Code::too_large: return "too large";
-    case Code::closed: return "closed";
-    case Code::failed: return "failed";
+    case Code::invalid:
+      return "invalid";
+    case Code::not_found:
+      return "not found";
+    case Code::exists:
+      return "exists";
+    case Code::pool_full:
+      return "pool full";
+    case Code::busy:
+      return "busy";
+    case Code::in_use:
+      return "in use";
+    case Code::permission:
+      return "permission";
+    case Code::unsupported:
+      return "unsupported";
+    case Code::io:
+      return "input/output";
+    case Code::corrupt:
+      return "corrupt";
+    case Code::too_large:
+      return "too large";
+    case Code::closed:
+      return "closed";
+    case Code::failed:
+      return "failed";
   }
   return "unknown";
 }

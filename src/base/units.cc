@@ -15,11 +15,20 @@ struct Unit {
   double factor;
 };
 
-constexpr std::array<Unit, 17> kSizeUnits{{{"", 1},        {"B", 1},        {"K", 1e3},
-                                           {"KB", 1e3},    {"kB", 1e3},     {"M", 1e6},
-                                           {"MB", 1e6},    {"G", 1e9},      {"GB", 1e9},
-                                           {"T", 1e12},    {"TB", 1e12},    {"KiB", 1024.0},
-                                           {"k", 1e3},     {"MiB", 1048576.0},
+constexpr std::array<Unit, 17> kSizeUnits{{{"", 1},
+                                           {"B", 1},
+                                           {"K", 1e3},
+                                           {"KB", 1e3},
+                                           {"kB", 1e3},
+                                           {"M", 1e6},
+                                           {"MB", 1e6},
+                                           {"G", 1e9},
+                                           {"GB", 1e9},
+                                           {"T", 1e12},
+                                           {"TB", 1e12},
+                                           {"KiB", 1024.0},
+                                           {"k", 1e3},
+                                           {"MiB", 1048576.0},
                                            {"GiB", 1073741824.0},
                                            {"TiB", 1099511627776.0},
                                            {"b", 1}}};

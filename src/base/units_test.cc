@@ -8,9 +8,14 @@ namespace paste {
 namespace {
 
 TEST(Units, Sizes) {
-  const std::pair<const char*, uint64_t> cases[] = {
-      {"0", 0},          {"4096", 4096},           {"1KiB", 1024},  {"2GiB", uint64_t{2} << 30},
-      {"1.5GiB", 3u << 29}, {"10MB", 10'000'000}, {"64 MiB", 64u << 20}, {"1TiB", uint64_t{1} << 40}};
+  const std::pair<const char*, uint64_t> cases[] = {{"0", 0},
+                                                    {"4096", 4096},
+                                                    {"1KiB", 1024},
+                                                    {"2GiB", uint64_t{2} << 30},
+                                                    {"1.5GiB", 3u << 29},
+                                                    {"10MB", 10'000'000},
+                                                    {"64 MiB", 64u << 20},
+                                                    {"1TiB", uint64_t{1} << 40}};
   for (const auto& [text, want] : cases) {
     const auto got = parse_size(text);
     ASSERT_TRUE(got) << text;
@@ -28,9 +33,13 @@ TEST(Units, SizesRefused) {
 }
 
 TEST(Units, Durations) {
-  const std::pair<const char*, int64_t> cases[] = {
-      {"0", 0}, {"10us", 10'000}, {"1.5ms", 1'500'000}, {"30s", 30'000'000'000}, {"5m", 300'000'000'000},
-      {"7ns", 7}, {"2h", 7'200'000'000'000}};
+  const std::pair<const char*, int64_t> cases[] = {{"0", 0},
+                                                   {"10us", 10'000},
+                                                   {"1.5ms", 1'500'000},
+                                                   {"30s", 30'000'000'000},
+                                                   {"5m", 300'000'000'000},
+                                                   {"7ns", 7},
+                                                   {"2h", 7'200'000'000'000}};
   for (const auto& [text, want] : cases) {
     const auto got = parse_duration(text);
     ASSERT_TRUE(got) << text;

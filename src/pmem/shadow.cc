@@ -128,7 +128,8 @@ void ShadowRegion::flush(const void* p, size_t n, Site site) noexcept {
 void ShadowRegion::cover(uint64_t first_line, uint64_t last_line, SiteCount& count) {
   count.lines += last_line - first_line + 1;
   if (page()) {
-    for (uint64_t block = first_line / kLinesPerBlock; block <= last_line / kLinesPerBlock; ++block) {
+    for (uint64_t block = first_line / kLinesPerBlock; block <= last_line / kLinesPerBlock;
+         ++block) {
       dirty_[block] = 1;
     }
     return;

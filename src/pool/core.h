@@ -25,7 +25,6 @@
 #include "paste/units.h"
 #include "pmem/region.h"
 #include "pool/buffers.h"
-#include "pool/format.h"
 #include "pool/publish.h"
 #include "pool/state.h"
 #include "pool/types.h"
@@ -35,7 +34,8 @@ namespace paste::pool {
 class Core {
  public:
   // Formats the region: superblocks, first root page, empty publish areas; DURABLE on return.
-  // Errors: invalid (region smaller than 256 KiB, buffer size neither 2048 nor 4096), failed.
+  // Errors: invalid (region under 256 KiB, buffer size neither 2048 nor 4096), io (bad memory),
+  // too_large (more than 2^32 buffers), failed.
   static Result<void> create(pmem::Region& region, const CreateOptions& options);
 
   // First half of open: superblock, committed publish lists redone, root pages read.

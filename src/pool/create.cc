@@ -23,6 +23,9 @@ Result<void> Core::create(pmem::Region& region, const CreateOptions& options) {
   if (region.size() / size > UINT32_MAX) {
     return fail(Code::too_large, "a pool has at most 2^32 buffers; use larger ones");
   }
+  if (touches_bad(region, 0, format::kFirstRootOffset + size)) {
+    return fail(Code::io, "bad memory where the pool's fixed structures belong");
+  }
   Superblock super{};
   super.magic = format::kMagic;
   super.version = format::kVersion;

@@ -15,13 +15,6 @@ using format::Superblock;
 
 namespace {
 
-bool overlaps(const std::vector<std::pair<uint64_t, uint64_t>>& ranges, uint64_t offset,
-              uint64_t length) {
-  return std::any_of(ranges.begin(), ranges.end(), [&](const auto& range) {
-    return range.first < offset + length && offset < range.first + range.second;
-  });
-}
-
 std::string check_hint(std::string_view what) {
   return fmt::format("{}; run `pst pool check` on the pool for a list of what is damaged", what);
 }
@@ -133,7 +126,7 @@ Result<void> Core::redo_lists() {
   for (Area& area : areas_) {
     ListState state = ListState::damaged;
     const auto offset = static_cast<uint64_t>(area.at - base_);
-    const bool bad = overlaps(region_->bad_ranges(), offset, format::kPublishBytes);
+    const bool bad = touches_bad(*region_, offset, format::kPublishBytes);
     const bool read = !bad && pmem::guarded_read([&] { state = inspect_list(area.at, crc_seed_); });
     // Lost bytes may have been a committed batch: they are never taken for the absence of one.
     if (!read || state == ListState::damaged) {

@@ -41,6 +41,8 @@ TEST(Create, RefusesWhatCannotBeAPool) {
   PlainRegion region(kSmall);
   EXPECT_EQ(Core::create(region, {.buffer_size = 1024}).error().code(), Code::invalid);
   EXPECT_EQ(Core::create(region, {.buffer_size = 8192}).error().code(), Code::invalid);
+  region.add_bad(131072 + 1, 1);
+  EXPECT_EQ(Core::create(region, {}).error().code(), Code::io);
 }
 
 TEST(Create, IsDurableOnReturnAndIgnoresWhatWasThere) {

@@ -19,6 +19,13 @@ uint32_t uuid_state(const std::array<uint8_t, 16>& uuid) noexcept {
   return crc32c_extend_value(kCrcInit, uuid);
 }
 
+bool touches_bad(const pmem::Region& region, uint64_t offset, uint64_t length) noexcept {
+  const auto& bad = region.bad_ranges();
+  return std::any_of(bad.begin(), bad.end(), [&](const auto& range) {
+    return range.first < offset + length && offset < range.first + range.second;
+  });
+}
+
 uint32_t superblock_crc(const Superblock& super) noexcept {
   Superblock copy = super;
   copy.crc = 0;

@@ -17,6 +17,10 @@ inline constexpr uint64_t kRegionBytesMin = 256 * 1024;
 void write_superblock(pmem::Region& region, format::Superblock super, uint32_t copy,
                       pmem::Site site);
 
+// The region's medium has lost some of these bytes.
+[[nodiscard]] bool touches_bad(const pmem::Region& region, uint64_t offset,
+                               uint64_t length) noexcept;
+
 // Reads one copy. Errors: corrupt (with what is wrong), unsupported (version, feature bits).
 // Everything in it is bounds-checked against the region: it may be believed afterwards.
 [[nodiscard]] Result<format::Superblock> read_superblock(const pmem::Region& region, uint32_t copy);

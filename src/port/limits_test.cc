@@ -23,7 +23,13 @@ void* operator new(size_t n) {
   if (void* p = std::malloc(n)) return p;
   throw std::bad_alloc();
 }
+void* operator new(size_t n, const std::nothrow_t&) noexcept {
+  ++allocations;
+  allocated_bytes += static_cast<int64_t>(n);
+  return std::malloc(n);
+}
 void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, const std::nothrow_t&) noexcept { std::free(p); }
 void operator delete(void* p, size_t n) noexcept {
   allocated_bytes -= static_cast<int64_t>(n);
   std::free(p);

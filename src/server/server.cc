@@ -12,7 +12,7 @@ namespace paste::server {
 
 namespace {
 constexpr uint64_t kTickCookie = 1;
-constexpr uint32_t kReclaimPages = 64; // log pages given back in one turn
+constexpr uint32_t kReclaimPages = 64;  // log pages given back in one turn
 constexpr Duration kSyncingWait{1'000'000};
 constexpr Duration kDrainWait{10'000'000};
 constexpr Duration kRunWait{1'000'000'000};

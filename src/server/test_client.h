@@ -69,10 +69,8 @@ class Client {
   // More bytes into buffer(); false at the end, on an error, or if none came in time.
   bool fill() {
     char bytes[65536];
-    ssize_t n;
-    do {
-      n = ::recv(fd_, bytes, sizeof bytes, 0);
-    } while (n < 0 && errno == EINTR);
+    ssize_t n = -1;
+    while ((n = ::recv(fd_, bytes, sizeof bytes, 0)) < 0 && errno == EINTR) continue;
     if (n <= 0) {
       end_ = n;
       return false;

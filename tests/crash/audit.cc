@@ -42,8 +42,7 @@ class Walker {
   void walk_root_page(uint64_t page) {
     own_structure(page);
     for (uint32_t i = 0; i < pf::root_entries_per_page(core_.buffer_size()); ++i) {
-      const auto entry =
-          load<pf::RootEntry>(core_, page * size_ + (i + 1) * sizeof(pf::RootEntry));
+      const auto entry = load<pf::RootEntry>(core_, page * size_ + (i + 1) * sizeof(pf::RootEntry));
       if (entry.live == 0) continue;
       log::Log* log = store_.logs->find({entry.name, entry.name_length});
       if (log != nullptr && log->id() == entry.id) walk_log(*log, entry.words);
@@ -84,8 +83,8 @@ class Walker {
       own_data(buffer, offset, length);
       const auto list = load<pf::PieceListHeader>(core_, buffer * size_ + offset);
       for (uint32_t i = 0; i < list.count; ++i) {
-        const auto piece = load<pf::Piece>(
-            core_, buffer * size_ + offset + sizeof list + i * sizeof(pf::Piece));
+        const auto piece =
+            load<pf::Piece>(core_, buffer * size_ + offset + sizeof list + i * sizeof(pf::Piece));
         own_data(piece.buffer, piece.offset, piece.length);
       }
       buffer = list.next_buffer;

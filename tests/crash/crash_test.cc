@@ -28,8 +28,7 @@ void run(const char* what, TrialOptions options, uint32_t share_percent) {
   std::cout << what << ": SEED=" << seed << " runs " << n.runs << ", moments " << n.moments
             << ", images " << n.images << " (" << n.duplicates << " duplicates), second lives "
             << n.second_lives << ", records " << n.records << ", torn " << n.torn << ", "
-            << static_cast<uint64_t>(static_cast<double>(n.images) / took.count())
-            << " images/s\n";
+            << static_cast<uint64_t>(static_cast<double>(n.images) / took.count()) << " images/s\n";
   EXPECT_EQ(wrong, "") << what;
   EXPECT_GE(n.images, options.images);
   EXPECT_GT(n.records, 0u);
@@ -39,8 +38,8 @@ void run(const char* what, TrialOptions options, uint32_t share_percent) {
 TEST(Crash, MemoryDomainPowerLoss) { run("memory, power", {.domain = Domain::memory}, 25); }
 
 TEST(Crash, MemoryDomainPowerLossWithLargeBuffers) {
-  run("memory, power, 4096 B", {.domain = Domain::memory, .region_bytes = 768 << 10,
-                                .buffer_size = 4096}, 10);
+  run("memory, power, 4096 B",
+      {.domain = Domain::memory, .region_bytes = 768 << 10, .buffer_size = 4096}, 10);
 }
 
 TEST(Crash, MemoryDomainProcessCrashThenPowerLoss) {

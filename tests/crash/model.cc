@@ -93,7 +93,8 @@ std::string Model::check_against(const View& view, Store& store) const {
     if (expected == view.end()) return fmt::format("log {} should not be there", log->id());
     const LogView& want = expected->second;
     const LogModel& model = logs_.at(log->id());
-    if (log->name() != model.name) return fmt::format("log {} is called {}", log->id(), log->name());
+    if (log->name() != model.name)
+      return fmt::format("log {} is called {}", log->id(), log->name());
     if (store.logs->find(model.name) != log) return "a log cannot be found by its name";
     if (log->first() != want.first) {
       return fmt::format("log {} begins at {} instead of {}", log->id(), log->first(), want.first);

@@ -1,5 +1,5 @@
-// Goal: creating and opening are as crash-proof as running. Method: short runs whose every moment is
-// explored, and from every moment the next life, which opens the pool and publishes again.
+// Goal: creating and opening are as crash-proof as running. Method: short runs whose every moment
+// is explored, and from every moment the next life, which opens the pool and publishes again.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -21,7 +21,10 @@ constexpr uint64_t kBytes = 384 << 10;
 // is redone; of two lists the older is retired first; a commit word that reads as cleared must be
 // so on the medium before its area is written again.
 TrialOptions publications(Domain domain, CrashOf crash) {
-  TrialOptions options{.domain = domain, .crash = crash, .images = 300, .sample_percent = 5,
+  TrialOptions options{.domain = domain,
+                       .crash = crash,
+                       .images = 300,
+                       .sample_percent = 5,
                        .second_life_percent = 100};
   options.next_life_images = 120;
   options.next_life_per_moment = 12;
@@ -29,8 +32,8 @@ TrialOptions publications(Domain domain, CrashOf crash) {
   options.script = [](Workload& work) {
     return work.make("a") && work.fill("a", 3) && work.step(Workload::kCommitWait) &&
            work.step(Workload::kTruncateLsn) && work.step(Workload::kErase) &&
-           work.step(Workload::kCommitWait) && work.make("b") &&
-           work.step(Workload::kCommitWait) && work.step(Workload::kReply);
+           work.step(Workload::kCommitWait) && work.make("b") && work.step(Workload::kCommitWait) &&
+           work.step(Workload::kReply);
   };
   options.next_script = [](Workload& work) {
     return work.make("c") && work.step(Workload::kCommitWait) && work.make("d") && work.finish();
@@ -85,9 +88,8 @@ TEST(Create, OverAnOlderPoolLeavesNoMixture) {
       ++old_ones;
       return content_hash(*store) == old_content ? "" : "a mixture of two pools";
     };
-    region->set_observer([&](const ShadowRegion& now, ShadowRegion::Event, Site) {
-      explorer.power(now, 0, check);
-    });
+    region->set_observer(
+        [&](const ShadowRegion& now, ShadowRegion::Event, Site) { explorer.power(now, 0, check); });
     must(pool::Core::create(*region, {}));
     region->mark();
     EXPECT_EQ(explorer.failure(), "");

@@ -69,7 +69,8 @@ TEST(StaleEntries, NeverCountAgain) { EXPECT_EQ(stale_entries(Site::count_), "")
 
 TrialOptions options_for(uint32_t round) {
   switch (round % 2) {
-    case 0: return {.domain = Domain::memory, .images = 3000};
+    case 0:
+      return {.domain = Domain::memory, .images = 3000};
     default:
       return {.domain = Domain::memory,
               .crash = CrashOf::process,
@@ -82,8 +83,11 @@ class SiteNeeded : public testing::TestWithParam<size_t> {};
 
 // Only a seal tells damage in the last record from a torn tail.
 TrialOptions sealed_log() {
-  TrialOptions options{.domain = Domain::memory, .images = 300, .sample_percent = 100,
-                       .second_life_percent = 0, .script_runs = 3};
+  TrialOptions options{.domain = Domain::memory,
+                       .images = 300,
+                       .sample_percent = 100,
+                       .second_life_percent = 0,
+                       .script_runs = 3};
   options.script = [](Workload& work) {
     return work.make("orders") && work.fill("orders", 3) && work.finish() &&
            work.step(Workload::kSeal) && work.finish();

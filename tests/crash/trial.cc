@@ -248,7 +248,9 @@ std::string Trial::second_life(std::unique_ptr<ShadowRegion> region, Life& befor
             pmem::ShadowRandom(before.random.next())};
   shadow->set_barrier_polls(static_cast<uint32_t>(life.random.below(3)));
   const uint64_t images = life.depth == 1 ? options_.next_life_images : 10;
-  Explorer explorer({.seed = life.random.next(), .images = images, .exhaustive = 16,
+  Explorer explorer({.seed = life.random.next(),
+                     .images = images,
+                     .exhaustive = 16,
                      .per_point = options_.next_life_per_moment});
   observe(*shadow, explorer, life, CrashOf::power);
   std::string wrong;

@@ -17,8 +17,8 @@ Workload::Workload(Store& store, Model& model, uint64_t seed)
       model_(model),
       shadow_(static_cast<pmem::ShadowRegion&>(*store.region)),
       random_(seed) {
-  static constexpr uint32_t kUsual[kKinds] = {
-      8, 4, 3, 8, 2, 1, 4, 3, 1, 1, 1, 3, 1, 2, 6, 6, 6, 8, 4, 3, 3};
+  static constexpr uint32_t kUsual[kKinds] = {8, 4, 3, 8, 2, 1, 4, 3, 1, 1, 1,
+                                              3, 1, 2, 6, 6, 6, 8, 4, 3, 3};
   for (uint32_t kind = 0; kind < kKinds; ++kind) {
     static constexpr uint32_t kSkew[] = {0, 1, 1, 4};
     weights_[kind] = kUsual[kind] * kSkew[random_.below(4)];
@@ -31,9 +31,10 @@ Workload::Workload(Store& store, Model& model, uint64_t seed)
 
 const char* Workload::to_string(Kind kind) noexcept {
   static constexpr const char* kText[kKinds] = {
-      "hold",         "hold twice",     "pieces",       "bytes",  "long bytes", "burst", "erase",
-      "truncate lsn", "truncate count", "truncate bytes", "truncate age", "create", "remove", "seal",
-      "commit",       "commit, wait",   "poll",         "reply",  "reclaim",    "read",  "device"};
+      "hold",    "hold twice",   "pieces",         "bytes",          "long bytes",   "burst",
+      "erase",   "truncate lsn", "truncate count", "truncate bytes", "truncate age", "create",
+      "remove",  "seal",         "commit",         "commit, wait",   "poll",         "reply",
+      "reclaim", "read",         "device"};
   return kText[kind];
 }
 
@@ -74,30 +75,47 @@ bool Workload::step(Kind kind) {
 
 bool Workload::dispatch(Kind kind) {
   switch (kind) {
-    case kHold: return hold(1);
-    case kHoldTwice: return hold(1 + static_cast<uint32_t>(random_.below(3)));
-    case kPieces: return pieces();
-    case kBytes: return bytes(pick_log(), static_cast<uint32_t>(random_.below(300)));
+    case kHold:
+      return hold(1);
+    case kHoldTwice:
+      return hold(1 + static_cast<uint32_t>(random_.below(3)));
+    case kPieces:
+      return pieces();
+    case kBytes:
+      return bytes(pick_log(), static_cast<uint32_t>(random_.below(300)));
     case kLongBytes:
       return bytes(pick_log(), 2000 + static_cast<uint32_t>(random_.below(7000)));
-    case kBurst: return burst();
-    case kErase: return erase();
+    case kBurst:
+      return burst();
+    case kErase:
+      return erase();
     case kTruncateLsn:
     case kTruncateCount:
     case kTruncateBytes:
-    case kTruncateAge: return truncate(kind);
-    case kCreate: return create(kNames[random_.below(std::size(kNames))]);
-    case kRemove: return remove();
-    case kSeal: return seal();
-    case kCommit: return commit(false);
-    case kCommitWait: return commit(true);
-    case kPoll: return poll();
-    case kReply: return reply();
+    case kTruncateAge:
+      return truncate(kind);
+    case kCreate:
+      return create(kNames[random_.below(std::size(kNames))]);
+    case kRemove:
+      return remove();
+    case kSeal:
+      return seal();
+    case kCommit:
+      return commit(false);
+    case kCommitWait:
+      return commit(true);
+    case kPoll:
+      return poll();
+    case kReply:
+      return reply();
     case kReclaim:
       store_.logs->reclaim(1 + static_cast<uint32_t>(random_.below(4)));
       return true;
-    case kRead: return read();
-    default: device_stores(); return true;
+    case kRead:
+      return read();
+    default:
+      device_stores();
+      return true;
   }
 }
 
@@ -158,8 +176,7 @@ bool Workload::hold(uint32_t records_in_buffer) {
   uint32_t at = 0;
   for (uint32_t i = 0; i < records_in_buffer && at < length; ++i) {
     const bool last = i + 1 == records_in_buffer;
-    const uint32_t n =
-        last ? length - at : static_cast<uint32_t>(1 + random_.below(length - at));
+    const uint32_t n = last ? length - at : static_cast<uint32_t>(1 + random_.below(length - at));
     if (!last) store_.core->hold(name);
     const Slice slice{name, static_cast<uint16_t>(offset + at), static_cast<uint16_t>(n)};
     ModelRecord record{text.substr(at, n), ++clock_, static_cast<uint32_t>(1 + random_.below(99))};
@@ -187,8 +204,8 @@ bool Workload::pieces() {
   std::vector<Slice> slices;
   ModelRecord record{{}, ++clock_, 0};
   for (uint32_t i = 0; i < count; ++i) {
-    const auto length = static_cast<uint32_t>(
-        random_.chance(80) ? size - random_.below(100) : 1 + random_.below(60));
+    const auto length = static_cast<uint32_t>(random_.chance(80) ? size - random_.below(100)
+                                                                 : 1 + random_.below(60));
     std::string text;
     const BufferName name = receive(0, length, text);
     if (name == kNoBuffer) break;
