@@ -71,6 +71,10 @@ HttpParser::Step HttpParser::parse_idle(std::string_view input, size_t& used) {
   scratch_.clear();
   const std::string_view text = input.substr(used);
   if (!starts_method(text[0])) return fail({400, "this is not an HTTP request"});
+  if (repeats_head(text)) {
+    used += last_head_.size();
+    return begin_body();
+  }
   size_t end = 0;
   switch (scan(text, &end)) {
     case Scan::failed:
@@ -132,8 +136,22 @@ HttpParser::Scan HttpParser::scan(std::string_view head, size_t* end) noexcept {
   return Scan::failed;
 }
 
+bool HttpParser::repeats_head(std::string_view text) const noexcept {
+  return !last_head_.empty() && text.starts_with(last_head_);
+}
+
 HttpParser::Step HttpParser::finish_head(std::string_view head) {
+  if (head.size() <= kRememberedMax) {
+    last_head_.assign(head);
+    head = last_head_;
+  } else {
+    last_head_.clear();
+  }
   if (const HttpError error = parse_head(head, request_)) return fail(error);
+  return begin_body();
+}
+
+HttpParser::Step HttpParser::begin_body() {
   if (request_.content_length.value_or(0) > limits_.body_bytes_max) {
     return fail({413, "the body is longer than this server accepts"});
   }

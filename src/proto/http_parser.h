@@ -54,6 +54,8 @@ class HttpParser {
   enum class Scan : uint8_t { more, complete, failed };
 
   static constexpr uint8_t kEmptyLinesMax = 4;  // in front of a request
+  // A longer head is parsed each time: idle connections keep their last one.
+  static constexpr size_t kRememberedMax = 512;
 
   Step fail(HttpError error) noexcept;
   // Takes CR LF in front of a request (RFC 9112 §2.2). False on error.
@@ -64,7 +66,11 @@ class HttpParser {
   Step parse_body_chunked(std::string_view input, size_t& used) noexcept;
   // Looks for the empty line from where the last call stopped; *end is the length of the head.
   Scan scan(std::string_view head, size_t* end) noexcept;
+  // A connection mostly sends the same head again; then request_ stands already. A head ends with
+  // its first empty line, so whatever begins with a whole head has exactly that head.
+  [[nodiscard]] bool repeats_head(std::string_view text) const noexcept;
   Step finish_head(std::string_view head);
+  Step begin_body();
 
   HttpParserLimits limits_;
   State state_ = State::idle;
@@ -78,6 +84,7 @@ class HttpParser {
   std::string_view body_;
   ChunkedDecoder chunks_;
   std::string scratch_;
+  std::string last_head_;  // request_ points into it
 };
 static_assert(sizeof(HttpParser) <= 400, "idle connections are many");
 
