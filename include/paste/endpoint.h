@@ -12,7 +12,7 @@ namespace paste {
 enum class Transport : uint8_t { tcp, udp, unix_stream };
 
 struct Endpoint {
-  std::string host;  // IPv4 or IPv6 address without brackets, "*" for every address; a path for unix
+  std::string host;  // an address without brackets, "*" for every address; a path for unix
   uint16_t port = 0;  // 0: the system chooses
   Transport transport = Transport::tcp;
 };

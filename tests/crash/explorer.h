@@ -5,7 +5,7 @@
 // is promised, so an older image may then be wrong).
 //
 // Enumeration per moment: every combination if that is at most `exhaustive`; otherwise all oldest,
-// all newest, each recently touched unit alone at either extreme, and random ones up to `per_point`.
+// all newest, each touched unit alone at either extreme, and random ones up to `per_point`.
 #pragma once
 
 #include <cstdint>
