@@ -1,7 +1,7 @@
 """The example keeps its promise: every line answered "ok" is in the pool after SIGKILL.
 
-Method: start it, send lines (one cut in two packets), read the replies, kill it, start it on the same
-pool, and read the log with `pst pool dump`.
+Method: start it, send lines (one cut in two packets), read the replies, kill it, start it on the
+same pool, and read the log with `pst pool dump`.
 """
 import json
 import os

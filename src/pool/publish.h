@@ -42,6 +42,7 @@ class PublishList {
 };
 
 // Writes the list into its area with the commit word 0. VOLATILE. Returns the bytes used.
+// REQUIRES: 0 < items.size() <= kPublishItemsMax.
 size_t write_list(std::byte* area, std::span<const format::PublishItem> items, uint64_t ticket,
                   uint32_t uuid_state);
 

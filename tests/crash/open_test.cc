@@ -99,6 +99,74 @@ TEST(Create, OverAnOlderPoolLeavesNoMixture) {
   }
 }
 
+// On a fresh device there is a whole pool or none, never one that looks damaged.
+TEST(Create, OnAFreshDeviceLeavesAPoolOrNone) {
+  for (const Domain domain : {Domain::memory, Domain::page}) {
+    SCOPED_TRACE(pmem::to_string(domain));
+    auto region = ShadowRegion::create(domain, kBytes);
+    Explorer explorer({.seed = 1, .images = 3000, .per_point = 500});
+    region->set_observer([&](const ShadowRegion& now, ShadowRegion::Event, Site) {
+      explorer.power(now, 0, [&](std::span<std::byte> image) -> std::string {
+        auto store = Store::open(std::make_unique<ImageRegion>(image, domain));
+        if (store) return audit(*store);
+        const std::string why = store.error().message();
+        return why.find("superblock") != std::string::npos ? "" : why;
+      });
+    });
+    must(pool::Core::create(*region, {}));
+    EXPECT_EQ(explorer.failure(), "");
+    // In the page domain few points exist: blocks are written whole, and only by the barriers.
+    EXPECT_GE(explorer.images(), domain == Domain::memory ? 100u : 4u);
+  }
+}
+
+// The program dies while it creates a pool; what it left is in caches only, but opens. What the
+// next life is told to keep must not depend on those caches.
+TEST(Create, CutShortByAProcessCrashIsMadeDurableByOpen) {
+  auto region = ShadowRegion::create(Domain::memory, kBytes);
+  std::vector<std::unique_ptr<ShadowRegion>> lives;
+  region->set_observer([&](const ShadowRegion& now, ShadowRegion::Event, Site) {
+    lives.push_back(now.after_process_crash(now.visible()));
+  });
+  must(pool::Core::create(*region, {}));
+  uint32_t opened = 0;
+  for (auto& life : lives) {
+    ShadowRegion* shadow = life.get();
+    auto store = Store::open(std::move(life));
+    if (!store) continue;
+    ++opened;
+    Explorer explorer({.seed = opened, .images = 2000, .per_point = 60});
+    Model model;
+    shadow->set_observer([&](const ShadowRegion& now, ShadowRegion::Event, Site) {
+      explorer.power(now, model.epoch(), [&](std::span<std::byte> image) -> std::string {
+        auto found = Store::open(std::make_unique<ImageRegion>(image, Domain::memory));
+        return found ? model.check(*found) : found.error().message();
+      });
+    });
+    Workload work(*store, model, opened);
+    EXPECT_TRUE(work.fill_new("orders", 3) && work.finish()) << work.problem();
+    EXPECT_EQ(explorer.failure(), "");
+    shadow->set_observer({});
+  }
+  EXPECT_GE(opened, 2u);
+}
+
+// More logs than a root page has places.
+TEST(Create, ManyLogs) {
+  TrialOptions options{.domain = Domain::memory, .images = 3000, .second_life_percent = 2,
+                       .script_runs = 3};
+  options.script = [](Workload& work) {
+    for (uint32_t i = 0; i < 34; ++i) {
+      if (!work.fill_new("log" + std::to_string(i), 1)) return false;
+      if (i % 3 == 2 && !work.finish()) return false;
+    }
+    return true;
+  };
+  Trial trial(options);
+  EXPECT_EQ(trial.run(seed_from_environment(1)), "");
+  EXPECT_GT(trial.counts().images, 100u);
+}
+
 // Damage of the medium, one bit at a time, in anything that a later record or a seal vouches for.
 TEST(Damage, IsNeverTakenForTheEnd) {
   const uint64_t seed = seed_from_environment(1);

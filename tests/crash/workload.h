@@ -35,6 +35,9 @@ class Workload {
   bool step(Kind kind);
   bool make(std::string_view name);
   bool fill(std::string_view name, uint32_t records);
+  bool fill_new(std::string_view name, uint32_t records) {
+    return make(name) && fill(name, records);
+  }
   [[nodiscard]] pmem::ShadowRandom& random() noexcept { return random_; }
   [[nodiscard]] static const char* to_string(Kind kind) noexcept;
 
