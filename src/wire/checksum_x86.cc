@@ -1,0 +1,41 @@
+// The checksum by AVX2. Only what carries the target attribute is compiled for it, so that the
+// program still starts on a processor without.
+#include "wire/checksum.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+namespace paste::wire::internal {
+
+bool has_avx2() noexcept {
+  __builtin_cpu_init();  // this runs before main
+  return __builtin_cpu_supports("avx2") != 0;
+}
+
+__attribute__((target("avx2"))) uint64_t sum_avx2(const std::byte* from, size_t length,
+                                                  std::byte* to) noexcept {
+  const __m256i low_mask = _mm256_set1_epi64x(0xFFFFFFFF);
+  __m256i low = _mm256_setzero_si256(), high = _mm256_setzero_si256();
+  for (size_t at = 0; at < length; at += 32) {
+    const __m256i v = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from + at));
+    if (to != nullptr) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + at), v);
+    low = _mm256_add_epi64(low, _mm256_and_si256(v, low_mask));
+    high = _mm256_add_epi64(high, _mm256_srli_epi64(v, 32));
+  }
+  uint64_t lanes[4];
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(lanes), _mm256_add_epi64(low, high));
+  return lanes[0] + lanes[1] + lanes[2] + lanes[3];
+}
+
+}  // namespace paste::wire::internal
+
+#else
+
+namespace paste::wire::internal {
+
+bool has_avx2() noexcept { return false; }
+uint64_t sum_avx2(const std::byte*, size_t, std::byte*) noexcept { return 0; }
+
+}  // namespace paste::wire::internal
+
+#endif
