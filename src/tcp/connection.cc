@@ -1,0 +1,301 @@
+// Connection: the program's calls, the timers, and what leaves.
+#include "tcp/connection.h"
+
+#include <algorithm>
+
+namespace paste::tcp {
+
+const char* to_string(State state) noexcept {
+  switch (state) {
+    case State::closed:
+      return "CLOSED";
+    case State::syn_sent:
+      return "SYN-SENT";
+    case State::syn_received:
+      return "SYN-RECEIVED";
+    case State::established:
+      return "ESTABLISHED";
+    case State::fin_wait_1:
+      return "FIN-WAIT-1";
+    case State::fin_wait_2:
+      return "FIN-WAIT-2";
+    case State::close_wait:
+      return "CLOSE-WAIT";
+    case State::closing:
+      return "CLOSING";
+    case State::last_ack:
+      return "LAST-ACK";
+    case State::time_wait:
+      return "TIME-WAIT";
+  }
+  return "?";
+}
+
+Connection::Connection(const ConnectionOptions& options, Identity identity, Instant now) noexcept
+    : options_(options),
+      reassembly_(options.reassembly),
+      ack_(options.ack, options.mss),
+      window_({}, Seq{}),
+      timestamps_(identity.timestamp_offset),
+      iss_(identity.iss),
+      syn_at_(now),
+      syn_first_(now),
+      heard_(now),
+      receive_shift_(options.window_scale ? shift_for(options.window_max) : uint8_t{0}),
+      state_(State::syn_sent) {
+  window_ = ReceiveWindow({.initial = options_.window_initial,
+                           .max = options_.window_max,
+                           .mss = options_.mss,
+                           .shift = receive_shift_},
+                          Seq{});
+}
+
+Connection::Connection(const ConnectionOptions& options, Identity identity, const Segment& syn,
+                       Instant now) noexcept
+    : Connection(options, identity, now) {
+  state_ = State::syn_received;
+  passive_ = true;
+  agree(syn.options, syn.has(kEce) && syn.has(kCwr), now);
+  peer_window_ = syn.window;
+  start_receiving(syn.seq, now);
+}
+
+// --- The program's calls ----------------------------------------------------------------------
+
+bool Connection::sending_state() const noexcept {
+  return state_ == State::established || state_ == State::close_wait ||
+         state_ == State::fin_wait_1 || state_ == State::closing || state_ == State::last_ack;
+}
+
+Result<> Connection::write(Slice slice, uint64_t cookie) {
+  if (!sender_ || ending_ != Ending::none) {
+    return fail(Code::closed,
+                std::string("the connection is not open (") + std::string(to_string(state_)) + ")");
+  }
+  return sender_->write(slice, cookie);
+}
+
+void Connection::consumed(Instant now, uint32_t bytes, uint32_t buffers, const Owner& owner) {
+  unread_bytes_ -= std::min(bytes, unread_bytes_);
+  unread_buffers_ -= std::min(buffers, unread_buffers_);
+  if (!sender_ || peer_finished_ || ending_ != Ending::none) return;
+  window_.on_delivered(now, sender_->rtt().srtt(), bytes);
+  if (window_.update_needed(rcv_nxt_, room(owner), unread_bytes_)) {
+    ack_.on_window_update_needed();
+  }
+}
+
+Result<> Connection::shutdown() {
+  switch (state_) {
+    case State::syn_sent:
+    case State::syn_received:
+      finish_wanted_ = true;  // RFC 9293 §3.10.4: queued until ESTABLISHED
+      return {};
+    case State::established:
+      state_ = State::fin_wait_1;
+      break;
+    case State::close_wait:
+      state_ = State::last_ack;
+      break;
+    case State::closed:
+    case State::fin_wait_1:
+    case State::fin_wait_2:
+    case State::closing:
+    case State::last_ack:
+    case State::time_wait:
+      return fail(Code::closed, "this direction of the connection was closed before");
+  }
+  sender_->finish();
+  return {};
+}
+
+Result<> Connection::close() {
+  discard_ = true;
+  return shutdown();
+}
+
+void Connection::abort(Owner& owner) {
+  switch (state_) {
+    case State::closed:
+      return;
+    case State::syn_received:
+    case State::established:
+    case State::fin_wait_1:
+    case State::fin_wait_2:
+    case State::close_wait:
+      reset_due_ = true;  // RFC 9293 §3.10.5
+      break;
+    case State::syn_sent:
+    case State::closing:
+    case State::last_ack:
+    case State::time_wait:
+      break;
+  }
+  end(Ending::aborted, owner);
+}
+
+void Connection::set_nagle(bool on) noexcept {
+  options_.sender.nagle = on;
+  if (sender_) sender_->set_nagle(on);
+}
+
+// Everything that it holds goes back; only a reset may still leave.
+void Connection::end(Ending ending, Owner& owner) {
+  if (ending_ == Ending::none) ending_ = ending;
+  state_ = State::closed;
+  while (const auto slice = reassembly_.pop_any()) owner.release(slice->buffer);
+  if (sender_) {
+    sender_->abandon(owner);
+  }
+  syn_at_ = time_wait_until_ = keep_alive_at_ = kNever;
+  keep_alive_due_ = false;
+}
+
+// --- Timers -----------------------------------------------------------------------------------
+
+Instant Connection::next_deadline(Instant now) const noexcept {
+  if (reset_due_) return now;
+  if (state_ == State::closed) return kNever;
+  if (ack_.should_ack_now() || keep_alive_due_) return now;
+  Instant at = std::min({syn_at_, time_wait_until_, keep_alive_at_, ack_.deadline()});
+  if (sender_) {
+    if (sending_state() && sender_->ready(now)) return now;
+    if (sending_state()) at = std::min(at, sender_->deadline());
+  }
+  return at;
+}
+
+void Connection::run_timers(Instant now, Owner& owner) {
+  if (time_wait_until_ <= now) return end(Ending::orderly, owner);
+  if (sender_ && sending_state() && sender_->deadline() <= now && !sender_->on_time(now)) {
+    reset_due_ = true;  // RFC 9293 §3.8.3 (MUST-20): R2 is over
+    return end(Ending::timed_out, owner);
+  }
+  if (keep_alive_at_ <= now) {
+    // RFC 9293 §3.8.4 (MUST-25): one lost probe is no sign of a dead connection.
+    if (keep_alive_sent_ >= options_.keep_alive_probes) {
+      reset_due_ = true;
+      return end(Ending::timed_out, owner);
+    }
+    const Instant silent_until = heard_ + options_.keep_alive;
+    if (keep_alive_sent_ == 0 && silent_until > now) {
+      keep_alive_at_ = silent_until;
+    } else {
+      ++keep_alive_sent_;
+      keep_alive_due_ = true;
+      keep_alive_at_ = now + options_.keep_alive_interval;
+    }
+  }
+}
+
+// --- What leaves ------------------------------------------------------------------------------
+
+Room Connection::room(const Owner& owner) const noexcept {
+  const uint32_t pinned = unread_buffers_ + reassembly_.pieces();
+  const uint32_t own = options_.buffers_max > pinned ? options_.buffers_max - pinned : 0;
+  return {.bytes = UINT32_MAX, .buffers = std::min(own, owner.free_buffers())};
+}
+
+void Connection::fill_syn(Instant now, Segment& header) const noexcept {
+  SegmentOptions& options = header.options;
+  const bool answer = state_ == State::syn_received;
+  header.seq = iss_;
+  header.flags = kSyn;
+  options.mss = options_.mss;  // RFC 9293 SHLD-5: always
+  options.sack_permitted = answer ? sack_ok_ : options_.sack;
+  // RFC 7323 §2.2: offered in a SYN, and in its answer only if the SYN had it.
+  if (answer ? scale_ok_ : options_.window_scale) options.shift = receive_shift_;
+  if (answer ? timestamps_ok_ : options_.timestamps) {
+    options.timestamps = true;
+    options.ts_value = timestamps_.value(now);
+    options.ts_echo = answer ? timestamps_.echo() : 0;
+  }
+  if (answer) {
+    header.flags |= kAck;
+    header.ack = rcv_nxt_;
+    if (ecn_ok_) header.flags |= kEce;  // RFC 3168 §6.1.1
+  } else if (options_.ecn && syn_sent_count_ == 1) {
+    header.flags |= kEce | kCwr;  // RFC 3168 §6.1.1.1: not when the SYN is sent again
+  }
+}
+
+bool Connection::dispatch_syn(Instant now, Outgoing& out, Owner& owner) {
+  if (syn_at_ > now) return false;
+  if (syn_sent_count_ >= options_.syn_tries) {
+    end(Ending::timed_out, owner);
+    return false;
+  }
+  const Duration timeout = options_.sender.rtt.rto_initial * (int64_t{1} << syn_sent_count_);
+  ++syn_sent_count_;
+  syn_at_ = now + std::min(timeout, options_.sender.rtt.rto_max);
+  if (syn_sent_count_ == 1) syn_first_ = now;
+  fill_syn(now, out.header);
+  out.header.window = window_.advertise_in_syn(rcv_nxt_, room(owner));
+  last_ack_sent_ = rcv_nxt_;
+  ack_.on_ack_sent();
+  return true;
+}
+
+void Connection::fill_ack(Instant now, Segment& header, const Owner& owner) {
+  header.flags |= kAck;
+  header.ack = rcv_nxt_;
+  header.window = window_.advertise(rcv_nxt_, room(owner), unread_bytes_);
+  SegmentOptions& options = header.options;
+  if (timestamps_ok_) {  // RFC 7323 §3.2: once agreed on, in every segment
+    options.timestamps = true;
+    options.ts_value = timestamps_.value(now);
+    options.ts_echo = timestamps_.echo();
+  }
+  if (sack_ok_ && (!reassembly_.empty() || !sacks_.empty())) {
+    std::array<SeqRange, SackList::kBlocksMax> queued;
+    const size_t n = reassembly_.ranges(queued);
+    sacks_.advance(rcv_nxt_);
+    options.sack_count = static_cast<uint8_t>(
+        sacks_.build(timestamps_ok_, std::span(queued).first(n), options.sack));
+  }
+  if (ecn_ok_ && ack_.ece()) header.flags |= kEce;
+  last_ack_sent_ = rcv_nxt_;
+  ack_.on_ack_sent();
+}
+
+bool Connection::dispatch(Instant now, Outgoing& out, Owner& owner) {
+  out = {};
+  if (state_ != State::closed) run_timers(now, owner);
+  if (reset_due_) {
+    // RFC 9293 §3.10.5: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>; RFC 7323 §3.2: needs no timestamp.
+    reset_due_ = false;
+    out.header.seq = sender_ ? sender_->nxt() : iss_ + 1;
+    out.header.ack = rcv_nxt_;
+    out.header.flags = kRst | kAck;
+    return true;
+  }
+  switch (state_) {
+    case State::closed:
+      return false;
+    case State::syn_sent:
+    case State::syn_received:
+      if (dispatch_syn(now, out, owner)) return true;
+      if (state_ != State::syn_received || !ack_.should_ack_now()) return false;
+      out.header.seq = iss_ + 1;
+      fill_ack(now, out.header, owner);
+      return true;
+    default:
+      break;
+  }
+  if (sending_state() && sender_->next(now, out)) {
+    fill_ack(now, out.header, owner);
+    return true;
+  }
+  const bool due = ack_.should_ack_now() || ack_.deadline() <= now;
+  if (!due && !keep_alive_due_) return false;
+  out.header.seq = sender_->nxt();
+  if (keep_alive_due_) {
+    // RFC 9293 §3.8.4: an old octet makes the peer answer.
+    keep_alive_due_ = false;
+    out.header.seq = sender_->nxt() - 1;
+  }
+  fill_ack(now, out.header, owner);
+  return true;
+}
+
+}  // namespace paste::tcp

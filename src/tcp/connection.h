@@ -1,0 +1,148 @@
+// One connection: the state machine of RFC 9293 §3.3.2 around a Sender and a receiving half.
+//
+// Sans-IO. Two entry points carry everything: process() takes a segment that arrived, dispatch()
+// gives at most one segment to send; next_deadline() tells when dispatch() is to be called without
+// an arrival. After each call of process(), write(), consumed(), shutdown(), close() or abort(),
+// call dispatch() until it returns false.
+//
+// LISTEN is no state of a connection: whoever listens makes one with accept() for each SYN.
+//
+// Invariants
+//  1. Each received buffer's hold is passed on exactly once: to Owner::deliver or Owner::release.
+//  2. Each written slice's hold comes back exactly once through Owner::acknowledged, also when the
+//     connection ends otherwise.
+//  3. No wrong use and no segment makes it abort the program; wrong use returns an error.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "paste/result.h"
+#include "tcp/connection_options.h"
+#include "tcp/receive_window.h"
+#include "tcp/sack_list.h"
+#include "tcp/segment.h"
+#include "tcp/sender.h"
+#include "tcp/timestamps.h"
+
+namespace paste::tcp {
+
+class Connection {
+ public:
+  // What identifies and protects the connection, from the engine's keyed functions.
+  struct Identity {
+    Seq iss;
+    uint32_t timestamp_offset = 0;
+  };
+
+  // Active open: SYN-SENT.
+  Connection(const ConnectionOptions& options, Identity identity, Instant now) noexcept;
+  // Passive open for `syn`: SYN-RECEIVED. REQUIRES: SYN, neither ACK nor RST.
+  Connection(const ConnectionOptions& options, Identity identity, const Segment& syn,
+             Instant now) noexcept;
+
+  // Takes over the hold of `segment.payload` (if its length is not 0) whatever becomes of it.
+  // Returns a reset to be sent at once, if the RFC asks for one that dispatch() cannot give.
+  std::optional<Segment> process(const Segment& segment, Instant now, Owner& owner);
+  // False: nothing to send now.
+  [[nodiscard]] bool dispatch(Instant now, Outgoing& out, Owner& owner);
+  // When to call dispatch() next; in the past if there is something to send. kNever if closed.
+  [[nodiscard]] Instant next_deadline(Instant now) const noexcept;
+
+  // Errors: closed (not open, or shut down before), busy, invalid, too_large.
+  [[nodiscard]] Result<> write(Slice slice, uint64_t cookie);
+  // The program has used `bytes` in `buffers` of what was delivered: the window may open.
+  void consumed(Instant now, uint32_t bytes, uint32_t buffers, const Owner& owner);
+  // Ends our direction after what was written (a half-close). Error: closed.
+  [[nodiscard]] Result<> shutdown();
+  // shutdown(), and bytes that still arrive are answered with a reset (RFC 9293 SHLD-3).
+  [[nodiscard]] Result<> close();
+  // RFC 9293 §3.10.5: with a reset, if the state has one.
+  void abort(Owner& owner);
+
+  [[nodiscard]] State state() const noexcept { return state_; }
+  [[nodiscard]] Ending ending() const noexcept { return ending_; }
+  // The peer sent FIN and everything before it was delivered.
+  [[nodiscard]] bool peer_finished() const noexcept { return peer_finished_; }
+  [[nodiscard]] Seq rcv_nxt() const noexcept { return rcv_nxt_; }
+  [[nodiscard]] const Sender* sender() const noexcept { return sender_ ? &*sender_ : nullptr; }
+  [[nodiscard]] const ConnectionDrops& drops() const noexcept { return drops_; }
+  [[nodiscard]] uint32_t out_of_order_buffers() const noexcept { return reassembly_.pieces(); }
+  void set_nagle(bool on) noexcept;
+
+ private:
+  // Arrival (connection_arrival.cc), in the order of RFC 9293 §3.10.7.
+  std::optional<Segment> arrive_in_syn_sent(const Segment& segment, Instant now, Owner& owner);
+  void start_receiving(Seq irs, Instant now);
+  void agree(const SegmentOptions& peer, bool peer_ecn, Instant now) noexcept;
+  void become_established(const Segment& segment, Instant now) noexcept;
+  [[nodiscard]] bool check_timestamp(const Segment& segment, Instant now);
+  [[nodiscard]] bool check_sequence(const Segment& segment, Instant now, Owner& owner);
+  [[nodiscard]] bool check_reset_and_syn(const Segment& segment, Instant now, Owner& owner);
+  [[nodiscard]] bool check_ack(const Segment& segment, Instant now, std::optional<Segment>& reset);
+  void take_ack(const Segment& segment, Instant now, Owner& owner);
+  void after_fin_acked(Instant now);
+  bool take_data(const Segment& segment, Instant now, Owner& owner);
+  void deliver_in_order(Owner& owner);
+  void take_fin(Instant now);
+  void challenge(Instant now, Owner& owner);
+  void drop_payload(const Segment& segment, Owner& owner) const;
+  void end(Ending ending, Owner& owner);
+
+  // Sending (connection.cc).
+  void run_timers(Instant now, Owner& owner);
+  [[nodiscard]] bool dispatch_syn(Instant now, Outgoing& out, Owner& owner);
+  void fill_syn(Instant now, Segment& header) const noexcept;
+  void fill_ack(Instant now, Segment& header, const Owner& owner);
+  [[nodiscard]] bool sending_state() const noexcept;
+  [[nodiscard]] Room room(const Owner& owner) const noexcept;
+  [[nodiscard]] uint32_t window_of(const Segment& segment) const noexcept {
+    return uint32_t{segment.window} << send_shift_;
+  }
+
+  ConnectionOptions options_;
+  std::optional<Sender> sender_;  // from ESTABLISHED on
+  Reassembly reassembly_;
+  SackList sacks_;
+  AckPolicy ack_;
+  ReceiveWindow window_;
+  Timestamps timestamps_;
+  ChallengeState challenges_;
+  ConnectionDrops drops_;
+
+  Seq iss_;
+  Seq irs_{};
+  Seq rcv_nxt_{};
+  Seq last_ack_sent_{};
+  uint32_t peer_window_ = 0;
+  uint32_t unread_bytes_ = 0;
+  uint32_t unread_buffers_ = 0;
+  Instant syn_at_ = kNever;  // when to send SYN or SYN-ACK (again)
+  Instant syn_first_{};
+  Instant time_wait_until_ = kNever;
+  Instant heard_{};  // the last segment from the peer
+  Instant keep_alive_at_ = kNever;
+  uint16_t peer_mss_ = 536;  // RFC 9293 MUST-15
+  uint8_t send_shift_ = 0;
+  uint8_t receive_shift_ = 0;  // what we offer
+  uint8_t syn_sent_count_ = 0;
+  uint8_t keep_alive_sent_ = 0;
+  State state_;
+  Ending ending_ = Ending::none;
+  bool passive_ = false;
+  bool sack_ok_ = false;
+  bool timestamps_ok_ = false;
+  bool scale_ok_ = false;
+  bool ecn_ok_ = false;
+  bool finish_wanted_ = false;  // shutdown() before ESTABLISHED
+  bool discard_ = false;        // close(): nobody reads any more
+  bool peer_finished_ = false;
+  bool reset_due_ = false;
+  bool keep_alive_due_ = false;
+};
+
+// RFC 9293 §3.10.7.1: the reset that answers a segment for a connection that does not exist; none
+// for a reset.
+[[nodiscard]] std::optional<Segment> reset_for(const Segment& segment) noexcept;
+
+}  // namespace paste::tcp

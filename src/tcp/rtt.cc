@@ -1,0 +1,59 @@
+#include "tcp/rtt.h"
+
+#include <algorithm>
+
+namespace paste::tcp {
+
+void WindowedMin::add(Duration value, Instant now, Duration window) noexcept {
+  if (empty()) {
+    current_ = older_ = value;
+    rotated_ = now;
+    return;
+  }
+  const Duration age = now - rotated_;
+  if (age >= window / 2) {
+    older_ = age >= window ? value : current_;  // after a long silence both halves are stale
+    current_ = value;
+    rotated_ = now;
+  }
+  current_ = std::min(current_, value);
+}
+
+void RttEstimator::on_sample(const RttSample& sample, Instant now) noexcept {
+  if (sample.ambiguous) return;  // RFC 6298 §3: Karn's algorithm
+  const Duration rtt = std::max(sample.rtt, Duration(1));
+  latest_ = rtt;
+  min_.add(rtt, now, options_.min_window);
+  if (!measured()) {
+    srtt_ = rtt;  // RFC 6298 §2.2
+    rttvar_ = rtt / 2;
+  } else {
+    // RFC 7323 §4.2: alpha and beta are divided by the number of samples in a round trip, so that
+    // the history covers as much time as with one sample.
+    const int64_t n = std::max<uint32_t>(sample.expected, 1);
+    const Duration error = rtt - srtt_;
+    rttvar_ += (std::chrono::abs(error) - rttvar_) / (4 * n);  // RFC 6298 §2.3: beta = 1/4
+    srtt_ += error / (8 * n);                                  // RFC 6298 §2.3: alpha = 1/8
+    srtt_ = std::max(srtt_, Duration(1));
+  }
+  base_rto_ = srtt_ + std::max(kGranularity, 4 * rttvar_);  // RFC 6298 §2.3: K = 4
+  backoff_ = 0;  // RFC 6298 §5: a new measurement collapses a backed-off timeout
+}
+
+void RttEstimator::on_timeout() noexcept {
+  if (rto() < options_.rto_max) ++backoff_;
+}
+
+void RttEstimator::on_syn_was_retransmitted() noexcept {
+  if (measured()) return;  // a timestamp has told the truth
+  base_rto_ = std::max<Duration>(base_rto_, std::chrono::seconds(3));  // RFC 6298 §5.7
+  backoff_ = 0;
+}
+
+Duration RttEstimator::rto() const noexcept {
+  Duration rto = std::max(base_rto_, options_.rto_min);                        // RFC 6298 §2.4
+  for (uint32_t i = 0; i < backoff_ && rto < options_.rto_max; ++i) rto *= 2;  // RFC 6298 §5.5
+  return std::min(rto, options_.rto_max);                                      // RFC 6298 §2.5
+}
+
+}  // namespace paste::tcp

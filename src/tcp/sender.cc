@@ -1,0 +1,343 @@
+// Sender: what leaves, and the timers.
+#include "tcp/sender.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace paste::tcp {
+
+Sender::Sender(const SenderOptions& options, const SenderStart& start, Instant now) noexcept
+    : options_(options),
+      queue_(start.first, options.slices_max),
+      board_(options.records_max),
+      rtt_(options.rtt),
+      congestion_(options.congestion, start.mss),
+      newreno_(start.first, start.mss),
+      pacing_(options.pacing),
+      una_(start.first),
+      nxt_(start.first),
+      recover_(start.first),
+      ecn_recover_(start.first),
+      window_seq_(start.window_seq),
+      window_ack_(start.window_ack),
+      window_(start.window),
+      max_window_(start.window),
+      mss_(start.mss),
+      last_sent_(now),
+      last_progress_(now),
+      sack_(start.sack),
+      ecn_(start.ecn) {
+  if (start.syn_was_retransmitted) {
+    rtt_.on_syn_was_retransmitted();
+    congestion_.on_syn_lost();
+  } else if (start.handshake_rtt.count() > 0) {
+    rtt_.on_sample({.rtt = start.handshake_rtt}, now);
+  }
+}
+
+Result<> Sender::write(Slice slice, uint64_t cookie) {
+  if (fin_queued_) return fail(Code::closed, "the sending direction was closed before");
+  return queue_.append(slice, cookie);
+}
+
+void Sender::set_mss(uint32_t mss) noexcept {
+  PASTE_CHECK(mss >= 1 && mss <= 65535);
+  mss_ = mss;
+  congestion_.set_mss(mss);
+  // RFC 1191 §6.5, RFC 8201 §5.4: what did not fit is gone; it is no sign of congestion.
+  for (uint32_t i = 0; i < board_.size(); ++i) {
+    if (board_[i].length > mss && !board_[i].sacked) board_.mark_lost(i);
+  }
+}
+
+// --- What leaves ------------------------------------------------------------------------------
+
+std::optional<uint32_t> Sender::lost_record() const noexcept {
+  if (board_.lost_bytes() == 0) return std::nullopt;
+  for (uint32_t i = 0; i < board_.size(); ++i) {
+    if (board_[i].lost && !board_[i].retransmission_in_flight) return i;
+  }
+  return std::nullopt;
+}
+
+// Bytes that congestion control lets leave now.
+uint64_t Sender::budget() const noexcept {
+  if (phase_ == Phase::recovery && sack_) return prr_budget_;
+  const uint64_t window =
+      phase_ == Phase::recovery ? newreno_.window() : congestion_.cwnd() + newreno_.limited_bytes();
+  // Without SACK, what is lost is known only to be at the front (RFC 6582 §3.2).
+  const uint64_t out = phase_ == Phase::recovery ? flight() : board_.pipe();
+  return window > out ? window - out : 0;
+}
+
+// The payload of the next new segment, 0 if it is not time to send one.
+uint32_t Sender::new_length() const noexcept {
+  const uint32_t waiting = unsent();
+  const uint32_t usable = window_ > flight() ? window_ - flight() : 0;
+  const uint32_t length = std::min({waiting, usable, mss_});
+  if (length == 0) return 0;
+  // RFC 9293 §3.8.6.2.1 (MUST-38): the sender's silly window avoidance, with Nagle's rule
+  // (RFC 9293 §3.7.4) as its condition on what is outstanding.
+  if (length == mss_) return length;
+  if (length == waiting && (fin_queued_ || !options_.nagle || una_ == nxt_)) return length;
+  if (length >= max_window_ / 2) return length;
+  return 0;
+}
+
+uint32_t Sender::fill(Seq begin, uint32_t length, Outgoing& out) const noexcept {
+  const SendQueue::Gathered gathered = queue_.range(begin, length, out.slices);
+  out.slice_count = gathered.slices;
+  out.bytes = gathered.bytes;
+  return gathered.bytes;
+}
+
+void Sender::note_sent(uint32_t bytes, Instant now) noexcept {
+  pacing_.on_sent(
+      bytes, now,
+      {.cwnd = congestion_.cwnd(), .srtt = rtt_.srtt(), .slow_start = congestion_.slow_start()});
+  if (phase_ == Phase::recovery && sack_) {
+    prr_.on_sent(bytes);
+    prr_budget_ -= std::min<uint64_t>(prr_budget_, bytes);
+  }
+  last_sent_ = now;
+  ++counters_.segments;
+  // RFC 6298 §5.1.
+  if (rto_at_ == kNever) rto_at_ = now + rtt_.rto();
+  persist_at_ = kNever;
+}
+
+bool Sender::send_again(uint32_t record, Instant now, Outgoing& out) {
+  const uint32_t payload_max = static_cast<uint32_t>(queue_.end() - board_[record].begin);
+  const uint32_t wanted = std::min({board_[record].length, mss_, payload_max});
+  const Seq begin = board_[record].begin;
+  const uint32_t bytes = fill(begin, wanted, out);
+  const bool with_fin = fin_sent_ && bytes == payload_max && board_[record].end() == nxt_ &&
+                        bytes + 1 == board_[record].length;
+  const uint32_t length = bytes + (with_fin ? 1 : 0);
+  if (length == 0) return false;
+  if (length < board_[record].length && !board_.split(record, length)) return false;
+  out.header.seq = begin;
+  if (with_fin) out.header.flags |= kFin;
+  if (begin + bytes == queue_.end()) out.header.flags |= kPsh;
+  board_.on_retransmitted(record, now);
+  ++counters_.retransmits;
+  note_sent(length, now);  // RFC 3168 §6.1.5: a retransmission is not marked ECT
+  return true;
+}
+
+bool Sender::send_new(uint32_t length, Instant now, Outgoing& out) {
+  if (board_.full()) return false;
+  if (una_ == nxt_) {
+    congestion_.on_idle(now, last_sent_, rtt_.rto());
+    last_progress_ = now;
+  }
+  const uint32_t bytes = fill(nxt_, length, out);
+  PASTE_CHECK(length == 0 || bytes > 0);
+  const bool last = nxt_ + bytes == queue_.end();
+  const bool with_fin = fin_queued_ && last;
+  out.header.seq = nxt_;
+  // RFC 9293 §3.9.1.2 (MUST-61): PSH on the last segment of what was given to send.
+  if (last && bytes > 0) out.header.flags |= kPsh;
+  if (with_fin) out.header.flags |= kFin;
+  if (ecn_ && bytes > 0) {
+    out.header.ect = true;                   // RFC 3168 §6.1.1: data, not retransmitted
+    if (cwr_due_) out.header.flags |= kCwr;  // RFC 3168 §6.1.2: on the first new data
+    cwr_due_ = false;
+  }
+  const uint32_t sequence = bytes + (with_fin ? 1 : 0);
+  PASTE_CHECK(board_.on_sent(nxt_, sequence, now).has_value());
+  nxt_ += sequence;
+  fin_sent_ = fin_sent_ || with_fin;
+  note_sent(sequence, now);
+  cwnd_limited_ = budget() < mss_;
+  start_tail_timer(now);  // RFC 8985 §7.2: with every transmission of new data
+  return true;
+}
+
+Sender::Plan Sender::plan(Instant now) const noexcept {
+  using What = Plan::What;
+  if (window_probe_due_) return {What::window_probe};
+  if (tail_probe_due_) return {What::tail_probe};
+  if (!pacing_.allows(now)) return {};
+  const uint64_t allowed = budget();
+  const bool idle = board_.pipe() == 0;
+  if (const auto lost = lost_record()) {
+    // Without SACK each (partial) acknowledgement of a recovery lets one segment leave again,
+    // however large the flight (RFC 6582 §3.2 step 3).
+    const bool forced = first_again_due_ || (phase_ == Phase::recovery && !sack_);
+    if (allowed == 0 && !idle && !forced) return {};
+    return {.what = What::again, .record = *lost};
+  }
+  const uint32_t length = new_length();
+  if (length > 0) {
+    if (allowed < length && !idle) return {};
+    return {.what = What::fresh, .length = length};
+  }
+  if (fin_queued_ && !fin_sent_ && unsent() == 0) return {.what = What::fresh};
+  return {};
+}
+
+bool Sender::send_window_probe(Instant now, Outgoing& out) {
+  window_probe_due_ = false;
+  ++counters_.window_probes;
+  const Instant again_at = persist_at_;
+  bool sent = false;
+  if (!board_.empty()) {
+    sent = send_again(0, now, out);
+  } else if (unsent() > 0) {
+    // RFC 9293 §3.8.6.1 (MUST-36): at least one octet of new data. A window that is too small to be
+    // worth a segment is filled after this wait (RFC 9293 §3.8.6.2.1).
+    sent = send_new(std::clamp(std::min(usable_window(), mss_), 1U, unsent()), now, out);
+  }
+  rto_at_ = probe_at_ = kNever;
+  persist_at_ = again_at;
+  return sent;
+}
+
+// RFC 8985 §7.3: new data if there is any and the window allows, else the last segment again.
+bool Sender::send_tail_probe(Instant now, Outgoing& out) {
+  tail_probe_due_ = false;
+  ++counters_.probes;
+  const uint32_t length = std::min({unsent(), usable_window(), mss_});
+  if (length == 0) {
+    uint32_t last = board_.size();
+    while (last > 0 && board_[last - 1].sacked) --last;
+    if (last == 0 || !send_again(last - 1, now, out)) return false;
+  } else if (!send_new(length, now, out)) {
+    return false;
+  }
+  probe_.on_probe_sent(nxt_, length == 0);
+  probe_at_ = kNever;
+  rto_at_ = now + rtt_.rto();
+  return true;
+}
+
+bool Sender::next(Instant now, Outgoing& out) {
+  const Plan next = plan(now);
+  switch (next.what) {
+    case Plan::What::window_probe:
+      return send_window_probe(now, out);
+    case Plan::What::tail_probe:
+      return send_tail_probe(now, out);
+    case Plan::What::again:
+      first_again_due_ = false;
+      return send_again(next.record, now, out);
+    case Plan::What::fresh:
+      return send_new(next.length, now, out);
+    case Plan::What::nothing:
+      break;
+  }
+  if (unsent() > 0 && budget() < mss_) cwnd_limited_ = true;
+  arm_persist(now);
+  return false;
+}
+
+// --- Timers -----------------------------------------------------------------------------------
+
+void Sender::start_tail_timer(Instant now) noexcept {
+  // RFC 8985 §7.2: RACK watches what SACK has shown; one probe at a time.
+  const bool wanted =
+      sack_ && phase_ == Phase::open && !probe_.outstanding() && board_.sacked_records() == 0;
+  probe_at_ = !wanted ? kNever
+                      : TailLossProbe::deadline({.now = now,
+                                                 .srtt = rtt_.srtt(),
+                                                 .one_segment_in_flight = board_.size() == 1,
+                                                 .rto_expires = rto_at_});
+}
+
+// RFC 9293 §3.8.6.1 (MUST-35): with nothing outstanding only a probe can find the window open.
+void Sender::arm_persist(Instant now) noexcept {
+  if (persist_at_ != kNever || una_ != nxt_ || unsent() == 0 || new_length() > 0) return;
+  persist_at_ = now + rtt_.rto();
+}
+
+// A few bursts in a round trip, but no more timers than a clock of milliseconds can give.
+Duration Sender::between_bursts() const noexcept {
+  return std::clamp<Duration>(rtt_.srtt() / 8, std::chrono::microseconds(50),
+                              std::chrono::milliseconds(1));
+}
+
+Instant Sender::deadline() const noexcept {
+  Instant at = std::min({rto_at_, reorder_at_, probe_at_, persist_at_});
+  if (una_ != nxt_ || persist_at_ != kNever) {
+    at = std::min(at, last_progress_ + options_.user_timeout);
+  }
+  if (unsent() > 0 || board_.lost_bytes() > 0) {
+    if (pacing_.release() > last_sent_) at = std::min(at, pacing_.release());
+    if (pacing_.burst_over()) at = std::min(at, last_sent_ + between_bursts());
+  }
+  return at;
+}
+
+bool Sender::on_time(Instant now) {
+  if (now >= last_sent_ + between_bursts()) begin_burst();
+  // RFC 9293 §3.8.3 (MUST-20): past R2 the connection is closed. Probes of a zero window that are
+  // answered count as progress (MUST-37).
+  if ((una_ != nxt_ || persist_at_ != kNever) && now >= last_progress_ + options_.user_timeout) {
+    return false;
+  }
+  if (reorder_at_ <= now) {
+    reorder_at_ = kNever;
+    const Rack::Detected detected = rack_.detect_losses(board_, now);
+    reorder_at_ = detected.deadline;
+    if (detected.lost > 0 && phase_ == Phase::open) {
+      saved_ = congestion_.save();
+      const uint64_t ssthresh = congestion_.on_loss(now, flight());
+      prr_.enter(
+          {.flight = flight(), .sacked = board_.sacked_bytes(), .ssthresh = ssthresh, .mss = mss_});
+      prr_budget_ = prr_.on_ack({.delivered = 0, .pipe = board_.pipe()});
+      recover_ = nxt_;
+      phase_ = Phase::recovery;
+      ++counters_.recoveries;
+    }
+  }
+  if (probe_at_ <= now) {
+    probe_at_ = kNever;
+    if (phase_ == Phase::open && una_ != nxt_) tail_probe_due_ = true;
+  }
+  if (persist_at_ <= now) on_window_probe(now);
+  if (rto_at_ <= now && !tail_probe_due_) on_retransmission_timeout(now);
+  return true;
+}
+
+void Sender::on_window_probe(Instant now) noexcept {
+  window_probe_due_ = true;
+  persist_backoff_ = std::min(persist_backoff_ + 1, 16U);
+  // RFC 9293 §3.8.6.1 (SHLD-30): the interval grows exponentially.
+  const Duration interval = rtt_.rto() * (int64_t{1} << persist_backoff_);
+  persist_at_ = now + std::min<Duration>(interval, options_.rtt.rto_max);
+}
+
+void Sender::on_retransmission_timeout(Instant now) {
+  rto_at_ = kNever;
+  if (una_ == nxt_) return;
+  if (window_ == 0) {
+    // What went into a window that has closed since is probed for, not lost to congestion.
+    if (persist_at_ == kNever) persist_at_ = now;
+    on_window_probe(now);
+    return;
+  }
+  ++counters_.timeouts;
+  const bool again = phase_ == Phase::loss;
+  if (!again) saved_ = congestion_.save();
+  congestion_.on_rto(now, flight(), timeouts_in_row_ == 0);
+  ++timeouts_in_row_;
+  rtt_.on_timeout();  // RFC 6298 §5.5
+  frto_.on_timeout(una_, nxt_, again);
+  newreno_.on_timeout(nxt_);
+  if (board_.reneged()) board_.forget_sacks();  // RFC 2018 §8
+  if (sack_) {
+    rack_.mark_losses_on_rto(board_, now);
+  } else {
+    board_.mark_all_lost();
+  }
+  recover_ = nxt_;
+  phase_ = Phase::loss;
+  first_again_due_ = true;  // RFC 6298 §5.4
+  probe_.reset();
+  probe_at_ = reorder_at_ = kNever;
+  rto_at_ = now + rtt_.rto();  // RFC 6298 §5.6
+}
+
+}  // namespace paste::tcp

@@ -1,0 +1,187 @@
+// The sending half of a connection: what to send next, and what acknowledgements mean.
+//
+// It owns the bytes not acknowledged yet and every algorithm that decides when they leave; it
+// knows nothing of connection states. SYN is not its business, FIN is: it is the octet behind the
+// last byte.
+//
+// Loss is found by RACK (RFC 8985) if the peer sends SACK, and by duplicate acknowledgements
+// (RFC 6582) if not.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include "paste/result.h"
+#include "tcp/frto.h"
+#include "tcp/newreno.h"
+#include "tcp/prr.h"
+#include "tcp/rack.h"
+#include "tcp/scoreboard.h"
+#include "tcp/segment.h"
+#include "tcp/send_queue.h"
+#include "tcp/sender_options.h"
+
+namespace paste::tcp {
+
+class Sender {
+ public:
+  Sender(const SenderOptions& options, const SenderStart& start, Instant now) noexcept;
+
+  // Queues the bytes; the hold moves here. Errors, with nothing changed: busy, too_large, invalid
+  // (SendQueue::append), closed (finish() was called).
+  [[nodiscard]] Result<> write(Slice slice, uint64_t cookie);
+  // A FIN follows the last byte.
+  void finish() noexcept { fin_queued_ = true; }
+  void set_nagle(bool on) noexcept { options_.nagle = on; }
+  void set_user_timeout(Duration timeout) noexcept { options_.user_timeout = timeout; }
+  // Path MTU discovery found another size (RFC 8201 §4). What is in flight and larger is cut and
+  // sent again.
+  void set_mss(uint32_t mss) noexcept;
+
+  struct Ack {
+    Seq seq;
+    Seq ack;
+    uint32_t window = 0;  // bytes, scaled
+    std::span<const SeqRange> blocks;
+    Duration echo_rtt{-1};  // by timestamps; negative: none
+    bool has_data = false;  // it carries payload, SYN or FIN
+    bool ece = false;
+  };
+  // REQUIRES: una() <= ack.ack <= nxt().
+  void on_ack(const Ack& ack, Instant now, SliceSink& sink);
+
+  // Decides on the next segment and notes it as sent: fills seq, PSH, FIN, CWR, ECT and the payload
+  // of `out`. False if nothing may be sent now. To be called until it is false.
+  [[nodiscard]] bool next(Instant now, Outgoing& out);
+  // A chance to send begins: something arrived, or time has passed. Each may send one burst.
+  void begin_burst() noexcept { pacing_.begin_burst(); }
+  // Would next() find something now?
+  [[nodiscard]] bool ready(Instant now) const noexcept {
+    return plan(now).what != Plan::What::nothing;
+  }
+
+  // To be called at or after deadline(). False: the connection has timed out (RFC 9293 §3.8.3).
+  [[nodiscard]] bool on_time(Instant now);
+  [[nodiscard]] Instant deadline() const noexcept;
+
+  // Gives every slice back.
+  void abandon(SliceSink& sink) {
+    queue_.abandon([&](Slice slice, uint64_t cookie) { sink.acknowledged(slice, cookie); });
+  }
+
+  [[nodiscard]] Seq una() const noexcept { return una_; }
+  [[nodiscard]] Seq nxt() const noexcept { return nxt_; }
+  [[nodiscard]] bool fin_acked() const noexcept { return fin_sent_ && una_ == nxt_; }
+  [[nodiscard]] bool fin_queued() const noexcept { return fin_queued_; }
+  [[nodiscard]] uint32_t queued() const noexcept { return queue_.bytes(); }
+  [[nodiscard]] uint32_t unsent() const noexcept {
+    return fin_sent_ ? 0 : static_cast<uint32_t>(queue_.end() - nxt_);
+  }
+  [[nodiscard]] uint32_t flight() const noexcept { return nxt_.value - una_.value; }
+  [[nodiscard]] uint32_t window() const noexcept { return window_; }
+  [[nodiscard]] uint32_t max_window() const noexcept { return max_window_; }
+  [[nodiscard]] uint32_t mss() const noexcept { return mss_; }
+  [[nodiscard]] bool in_recovery() const noexcept { return phase_ != Phase::open; }
+  [[nodiscard]] const RttEstimator& rtt() const noexcept { return rtt_; }
+  [[nodiscard]] const Congestion& congestion() const noexcept { return congestion_; }
+  [[nodiscard]] const Scoreboard& scoreboard() const noexcept { return board_; }
+
+  struct Counters {
+    uint64_t segments = 0, retransmits = 0, timeouts = 0, recoveries = 0, probes = 0;
+    uint64_t window_probes = 0, spurious = 0, congestion_marks = 0;
+  };
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+
+ private:
+  enum class Phase : uint8_t {
+    open,
+    recovery,  // fast recovery (RFC 6675, RFC 9937, RFC 6582)
+    loss,      // after a retransmission timeout
+  };
+  struct Delivery;  // what one acknowledgement delivered
+  struct Plan {
+    enum class What : uint8_t { nothing, window_probe, tail_probe, again, fresh };
+    What what = What::nothing;
+    uint32_t record = 0;  // again: which
+    uint32_t length = 0;  // fresh: payload bytes
+  };
+
+  void update_window(const Ack& ack) noexcept;
+  Delivery deliver(const Ack& ack, Instant now, SliceSink& sink);
+  void sample_rtt(const Ack& ack, const Delivery& delivery, Instant now) noexcept;
+  void detect_by_time(const Ack& ack, const Delivery& delivery, Instant now);
+  void detect_by_duplicates(const Ack& ack, const Delivery& delivery, Instant now);
+  void judge_timeout(const Ack& ack, const Delivery& delivery, Instant now);
+  void answer_congestion_mark(const Ack& ack, Instant now) noexcept;
+  void finish_recovery(Instant now);
+  void enter_recovery(const Delivery& delivery, Instant now);
+  void grow_window(const Delivery& delivery, Instant now) noexcept;
+  void undo(Instant now) noexcept;
+  void restart_timers(Instant now) noexcept;
+  void on_retransmission_timeout(Instant now);
+  void on_window_probe(Instant now) noexcept;
+
+  [[nodiscard]] Plan plan(Instant now) const noexcept;
+  [[nodiscard]] uint64_t budget() const noexcept;
+  [[nodiscard]] Duration between_bursts() const noexcept;
+  [[nodiscard]] std::optional<uint32_t> lost_record() const noexcept;
+  [[nodiscard]] uint32_t new_length() const noexcept;
+  [[nodiscard]] uint32_t usable_window() const noexcept {
+    return window_ > flight() ? window_ - flight() : 0;
+  }
+  [[nodiscard]] bool send_window_probe(Instant now, Outgoing& out);
+  [[nodiscard]] bool send_tail_probe(Instant now, Outgoing& out);
+  void arm_persist(Instant now) noexcept;
+  void start_tail_timer(Instant now) noexcept;
+  void mark_rest_lost() noexcept;
+  [[nodiscard]] bool send_again(uint32_t record, Instant now, Outgoing& out);
+  [[nodiscard]] bool send_new(uint32_t length, Instant now, Outgoing& out);
+  uint32_t fill(Seq begin, uint32_t length, Outgoing& out) const noexcept;
+  void note_sent(uint32_t bytes, Instant now) noexcept;
+
+  SenderOptions options_;
+  SendQueue queue_;
+  Scoreboard board_;
+  RttEstimator rtt_;
+  Congestion congestion_;
+  Rack rack_;
+  TailLossProbe probe_;
+  Prr prr_;
+  NewReno newreno_;
+  Frto frto_;
+  Pacing pacing_;
+  std::optional<Congestion::Saved> saved_;  // before the reduction that may be undone
+  Counters counters_;
+
+  Seq una_;
+  Seq nxt_;
+  Seq recover_;      // the end of what was sent when recovery began
+  Seq ecn_recover_;  // RFC 3168 §6.1.2: one reduction in a round trip
+  Seq window_seq_;   // SND.WL1
+  Seq window_ack_;   // SND.WL2
+  uint32_t window_;  // SND.WND
+  uint32_t max_window_;
+  uint32_t mss_;
+  uint64_t prr_budget_ = 0;
+  Instant last_sent_;
+  Instant last_progress_;  // or when something was first sent after nothing was outstanding
+  Instant rto_at_ = kNever;
+  Instant reorder_at_ = kNever;
+  Instant probe_at_ = kNever;
+  Instant persist_at_ = kNever;
+  uint32_t persist_backoff_ = 0;
+  uint32_t timeouts_in_row_ = 0;
+  Phase phase_ = Phase::open;
+  bool sack_;
+  bool ecn_;
+  bool fin_queued_ = false;
+  bool fin_sent_ = false;
+  bool cwr_due_ = false;
+  bool tail_probe_due_ = false;    // RFC 8985 §7
+  bool window_probe_due_ = false;  // RFC 9293 §3.8.6.1
+  bool first_again_due_ = false;   // after a timeout, whatever the window allows (RFC 6298 §5.4)
+  bool cwnd_limited_ = false;      // in the last round
+};
+
+}  // namespace paste::tcp
