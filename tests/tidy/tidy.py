@@ -39,8 +39,9 @@ USES = {
     "api": ["port", "log", "tree"],
     "server": ["port", "log", "tree", "proto", "kv"],
     "switch": ["port", "log", "wire"],
-    "sim": ["port", "log", "tree", "wire", "tcp"],
+    "sim": ["tcp"],  # the ground of tests that run in virtual time: src/port/sim
 }
+NESTED = {"port/sim": "sim"}  # folders that are modules of their own
 RULES = {}
 
 
@@ -70,7 +71,7 @@ class File:
 
     @property
     def module(self):
-        return self.parts[1] if self.parts[0] == "src" and len(self.parts) > 2 else None
+        return module_of(self.parts[1:]) if self.parts[0] == "src" and len(self.parts) > 2 else None
 
     @property
     def code(self):
@@ -78,6 +79,11 @@ class File:
         if self._code is None:
             self._code = blank(self.text).splitlines()
         return self._code
+
+
+def module_of(parts):
+    """The module that a path from src/ is of."""
+    return NESTED.get("/".join(parts[:2]), parts[0])
 
 
 def blank(text):
@@ -124,7 +130,7 @@ def module_order(tree):
             if not m or m.group(1).startswith("paste/"):
                 continue
             target = m.group(1)
-            other = target.split("/")[0]
+            other = module_of(target.split("/"))
             if public:
                 yield f.path, i, f'a public header includes "{target}"'
             elif f.module and target.startswith("tools/"):
@@ -191,7 +197,9 @@ def environment(tree):
 @rule
 def threads(tree):
     """One thread: no other is started, but for the tool's signal thread and in tests."""
-    pattern = re.compile(r"\b(std::j?thread\b(?!_)|std::async|pthread_create|fork\s*\(|vfork)")
+    # fork(2) has no argument and is no method; a generator's fork(name) is no process.
+    pattern = re.compile(r"\b(std::j?thread\b(?!_)|std::async|pthread_create|"
+                         r"(?<![.>])fork\s*\(\s*(void\s*)?\)|vfork)")
     home = ("tools/pst/stop_signals.h", "tools/pst/stop_signals.cc")
     for path, i, what in matches(tree.code, pattern, lambda f: f.path in home or f.is_test):
         yield path, i, f"{what}: the loop is one thread"
