@@ -60,6 +60,18 @@ Connection::Connection(const ConnectionOptions& options, Identity identity, cons
   start_receiving(syn.seq, now);
 }
 
+uint16_t Connection::handshake_window(const ConnectionOptions& options) noexcept {
+  return static_cast<uint16_t>(std::min(options.window_initial, 65535U));
+}
+
+void Connection::resume_handshake(uint8_t sent, Instant first) noexcept {
+  syn_sent_count_ = sent;
+  syn_first_ = first;
+  syn_at_ = kNever;
+  (void)window_.advertise_in_syn(rcv_nxt_,
+                                 {.bytes = handshake_window(options_), .buffers = UINT32_MAX});
+}
+
 // --- The program's calls ----------------------------------------------------------------------
 
 bool Connection::sending_state() const noexcept {

@@ -41,6 +41,12 @@ class Connection {
   Connection(const ConnectionOptions& options, Identity identity, const Segment& syn,
              Instant now) noexcept;
 
+  // Somebody else has answered the SYN, `sent` times since `first`, with handshake_window(): the
+  // ACK comes next.
+  void resume_handshake(uint8_t sent, Instant first) noexcept;
+  // The window field of a SYN-ACK, whatever the buffers in use.
+  [[nodiscard]] static uint16_t handshake_window(const ConnectionOptions& options) noexcept;
+
   // Takes over the hold of `segment.payload` (if its length is not 0) whatever becomes of it.
   // Returns a reset to be sent at once, if the RFC asks for one that dispatch() cannot give.
   std::optional<Segment> process(const Segment& segment, Instant now, Owner& owner);
@@ -66,6 +72,10 @@ class Connection {
   [[nodiscard]] bool peer_finished() const noexcept { return peer_finished_; }
   [[nodiscard]] Seq rcv_nxt() const noexcept { return rcv_nxt_; }
   [[nodiscard]] const Sender* sender() const noexcept { return sender_ ? &*sender_ : nullptr; }
+  // nullptr if they were not agreed on.
+  [[nodiscard]] const Timestamps* timestamps() const noexcept {
+    return timestamps_ok_ ? &timestamps_ : nullptr;
+  }
   [[nodiscard]] const ConnectionDrops& drops() const noexcept { return drops_; }
   [[nodiscard]] uint32_t out_of_order_buffers() const noexcept { return reassembly_.pieces(); }
   void set_nagle(bool on) noexcept;

@@ -1,0 +1,268 @@
+// Engine: connections, timers, and what leaves.
+#include "tcp/engine.h"
+
+#include <algorithm>
+
+#include "tcp/isn.h"
+
+namespace paste::tcp {
+namespace {
+
+bool is_v4(const Address& address) noexcept {
+  static constexpr Address kPrefix = ipv4_mapped(0, 0, 0, 0);
+  return std::equal(address.begin(), address.begin() + 12, kPrefix.begin());
+}
+
+tl::unexpected<Error> no_such_connection() { return fail(Code::closed, "the connection is gone"); }
+
+}  // namespace
+
+Engine::Engine(const EngineOptions& options, const EngineKeys& keys, EngineOwner& owner,
+               Instant now)
+    : options_(options),
+      keys_(keys),
+      owner_(owner),
+      places_(options.connections_max),
+      by_tuple_(0, TupleHash{keys.table}),
+      half_open_(options.half_open_max, keys.table),
+      time_wait_(options.time_wait_max, keys.table, options.connection.time_wait),
+      timers_(options.connections_max, now),
+      challenges_(options.challenges_per_second),
+      ports_(options.ports, keys.ports, keys.port_groups) {
+  by_tuple_.reserve(options.connections_max);
+  free_places_.reserve(options.connections_max);
+  for (uint32_t i = options.connections_max; i-- > 0;) free_places_.push_back(i);
+}
+
+Engine::~Engine() {
+  for (const auto& [tuple, index] : by_tuple_) {
+    running_ = index;
+    places_[index].connection->abort(*this);
+  }
+}
+
+// --- Callbacks of the connection that runs -----------------------------------------------------
+
+void Engine::deliver(Slice slice) {
+  Place& place = places_[running_];
+  if (!place.told_open) {
+    place.told_open = true;
+    owner_.opened(id_of(running_), place.listener);
+  }
+  owner_.deliver(id_of(running_), slice);
+}
+
+void Engine::acknowledged(Slice slice, uint64_t cookie) {
+  owner_.acknowledged(id_of(running_), slice, cookie);
+}
+
+bool Engine::may_challenge(Instant now, ChallengeState& connection) {
+  return challenges_.allow(now, owner_.random(), connection);
+}
+
+// --- Places -----------------------------------------------------------------------------------
+
+std::optional<uint32_t> Engine::take_place() {
+  if (free_places_.empty()) {
+    ++counters_.connections_full;
+    return std::nullopt;
+  }
+  const uint32_t index = free_places_.back();
+  free_places_.pop_back();
+  return index;
+}
+
+Engine::Place* Engine::lookup(ConnectionId connection) noexcept {
+  if (connection.index >= places_.size()) return nullptr;
+  Place& place = places_[connection.index];
+  if (place.connection == nullptr || place.generation != connection.generation) return nullptr;
+  return &place;
+}
+
+const Connection* Engine::find(ConnectionId connection) const noexcept {
+  const Place* place = const_cast<Engine*>(this)->lookup(connection);
+  return place == nullptr ? nullptr : place->connection.get();
+}
+
+void Engine::touch(uint32_t index) {
+  if (places_[index].in_work) return;
+  places_[index].in_work = true;
+  work_.push_back(index);
+}
+
+// The handle becomes void, and the place free.
+void Engine::give_back(uint32_t index, Ending ending) {
+  Place& place = places_[index];
+  owner_.closed(id_of(index), ending);
+  timers_.cancel(index);
+  by_tuple_.erase(place.tuple);
+  place.connection.reset();
+  ++place.generation;
+  if (place.generation == 0) place.generation = 1;
+  place.told_open = place.told_finished = false;
+  place.challenges = {};
+  free_places_.push_back(index);
+}
+
+// Tells what has happened, after everything that could leave now has left.
+void Engine::settle(uint32_t index, Instant now) {
+  Place& place = places_[index];
+  const Connection& connection = *place.connection;
+  const State state = connection.state();
+  const bool opened = connection.sender() != nullptr;
+  if (opened && !place.told_open) {
+    place.told_open = true;
+    ++counters_.opened;
+    owner_.opened(id_of(index), place.listener);
+  }
+  if (connection.peer_finished() && !place.told_finished) {
+    place.told_finished = true;
+    owner_.peer_finished(id_of(index));
+  }
+  if (state == State::closed) return give_back(index, connection.ending());
+  if (state != State::time_wait) {
+    const Instant at = connection.next_deadline(now);
+    timers_.schedule(index, at <= now ? now + std::chrono::microseconds(1) : at);
+    return;
+  }
+  // RFC 9293 §3.3.2: what TIME-WAIT needs is little; the connection's memory goes.
+  const Timestamps* timestamps = connection.timestamps();
+  TimeWaitEntry entry{
+      .tuple = place.tuple, .snd_nxt = connection.sender()->nxt(), .rcv_nxt = connection.rcv_nxt()};
+  if (timestamps != nullptr) {
+    entry.timestamps = true;
+    entry.ts_recent = timestamps->echo();
+    entry.ts_offset = timestamp_offset(keys_.timestamps, place.tuple);
+  }
+  time_wait_.insert(entry, now);
+  give_back(index, Ending::orderly);
+}
+
+// --- The program's calls ----------------------------------------------------------------------
+
+Result<> Engine::listen(uint16_t port, uint32_t listener) {
+  if (!listeners_.emplace(port, listener).second) {
+    return fail(Code::in_use, "somebody listens on this port already");
+  }
+  return {};
+}
+
+void Engine::stop_listening(uint16_t port) { listeners_.erase(port); }
+
+Result<ConnectionId> Engine::connect(const Address& local, const Address& remote,
+                                     uint16_t remote_port, Instant now) {
+  if (is_v4(local) != is_v4(remote)) {
+    return fail(Code::invalid, "the two addresses are of different versions of IP");
+  }
+  FourTuple tuple{.local = local, .remote = remote, .local_port = 0, .remote_port = remote_port};
+  const auto port = ports_.choose(tuple, [&](uint16_t candidate) {
+    tuple.local_port = candidate;
+    return !by_tuple_.contains(tuple) && time_wait_.find(tuple) == nullptr &&
+           !listeners_.contains(candidate);
+  });
+  if (!port) return fail(Code::busy, "every port for this destination is in use");
+  tuple.local_port = *port;
+  const auto index = take_place();
+  if (!index) return fail(Code::busy, "as many connections are open as the engine may have");
+  Place& place = places_[*index];
+  place.tuple = tuple;
+  place.listener = UINT32_MAX;
+  place.connection =
+      std::make_unique<Connection>(options_.connection,
+                                   Connection::Identity{initial_sequence(keys_.isn, tuple, now),
+                                                        timestamp_offset(keys_.timestamps, tuple)},
+                                   now);
+  by_tuple_.emplace(tuple, *index);
+  touch(*index);
+  return id_of(*index);
+}
+
+template <typename Call>
+Result<> Engine::with(ConnectionId connection, Call&& call) {
+  Place* place = lookup(connection);
+  if (place == nullptr) return no_such_connection();
+  running_ = connection.index;
+  touch(connection.index);
+  return call(*place->connection);
+}
+
+Result<> Engine::write(ConnectionId connection, Slice slice, uint64_t cookie) {
+  return with(connection, [&](Connection& c) { return c.write(slice, cookie); });
+}
+
+Result<> Engine::consumed(ConnectionId connection, Instant now, uint32_t bytes, uint32_t buffers) {
+  return with(connection, [&](Connection& c) -> Result<> {
+    c.consumed(now, bytes, buffers, *this);
+    return {};
+  });
+}
+
+Result<> Engine::shutdown(ConnectionId connection) {
+  return with(connection, [](Connection& c) { return c.shutdown(); });
+}
+
+Result<> Engine::close(ConnectionId connection) {
+  return with(connection, [](Connection& c) { return c.close(); });
+}
+
+Result<> Engine::abort(ConnectionId connection) {
+  return with(connection, [&](Connection& c) -> Result<> {
+    c.abort(*this);
+    return {};
+  });
+}
+
+// --- What leaves ------------------------------------------------------------------------------
+
+void Engine::queue_reply(const FourTuple& tuple, const Segment& segment) {
+  if (replies_.size() >= options_.resets_max) {
+    ++counters_.resets_dropped;
+    return;
+  }
+  replies_.push_back({tuple, segment});
+}
+
+bool Engine::dispatch(Instant now, FourTuple& tuple, Outgoing& out) {
+  timers_.advance(now, [this](uint32_t index) { touch(index); });
+  time_wait_.expire(now);
+  if (half_open_.next_deadline() <= now) {
+    half_open_.advance(
+        now, [&](const SynEntry& entry) { queue_reply(entry.tuple, syn_ack(entry, now).header); },
+        [&](const SynEntry&) { ++counters_.half_open_given_up; });
+  }
+  if (!replies_.empty()) {
+    out = {};
+    tuple = replies_.front().tuple;
+    out.header = replies_.front().segment;
+    replies_.pop_front();
+    ++counters_.segments_out;
+    return true;
+  }
+  while (!work_.empty()) {
+    const uint32_t index = work_.front();
+    Place& place = places_[index];
+    if (place.connection != nullptr) {
+      running_ = index;
+      if (place.connection->dispatch(now, out, *this)) {
+        tuple = place.tuple;
+        ++counters_.segments_out;
+        return true;
+      }
+      place.in_work = false;
+      work_.pop_front();
+      settle(index, now);
+    } else {
+      place.in_work = false;
+      work_.pop_front();
+    }
+  }
+  return false;
+}
+
+Instant Engine::next_deadline(Instant now) const noexcept {
+  if (!replies_.empty() || !work_.empty()) return now;
+  return std::min(
+      {timers_.next_deadline(), half_open_.next_deadline(), time_wait_.next_deadline()});
+}
+
+}  // namespace paste::tcp

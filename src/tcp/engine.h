@@ -1,0 +1,177 @@
+// All connections of one host on one thread: lookup, listening, half-open connections, TIME-WAIT,
+// timers, resets. Sans-IO, as Connection is: arrive(), dispatch(), next_deadline().
+//
+// What a peer can make it remember is bounded: connections, half-open connections (then SYN
+// cookies, RFC 4987 §3.6), TIME-WAIT entries (then the oldest goes), resets waiting to leave.
+//
+// Thread-safety: none.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <vector>
+
+#include "paste/result.h"
+#include "paste/slot.h"
+#include "tcp/connection.h"
+#include "tcp/packet.h"
+#include "tcp/ports.h"
+#include "tcp/syn_queue.h"
+#include "tcp/time_wait.h"
+#include "tcp/timer_wheel.h"
+
+namespace paste::tcp {
+
+struct EngineOptions {
+  ConnectionOptions connection;
+  uint32_t connections_max = 16384;
+  uint32_t half_open_max = 4096;
+  uint32_t time_wait_max = 16384;
+  uint32_t resets_max = 256;  // waiting to leave; more are dropped and counted
+  uint32_t challenges_per_second = 1000;
+  PortRange ports;
+};
+
+// Secret and random, new at each start.
+struct EngineKeys {
+  SipKey isn, timestamps, cookies, table, ports, port_groups;
+};
+
+// What the engine needs, and whom it tells. No callback calls the engine, but for `random`.
+class EngineOwner {
+ public:
+  // A connection was accepted, or one that connect() began is open.
+  virtual void opened(ConnectionId connection, uint32_t listener) = 0;
+  // In-order bytes; the hold is the callee's.
+  virtual void deliver(ConnectionId connection, Slice slice) = 0;
+  virtual void peer_finished(ConnectionId connection) = 0;
+  // The handle is void from now on.
+  virtual void closed(ConnectionId connection, Ending ending) = 0;
+  virtual void acknowledged(ConnectionId connection, Slice slice, uint64_t cookie) = 0;
+  virtual void release(BufferName buffer) = 0;
+  virtual void hold(BufferName buffer, uint32_t n) = 0;
+  [[nodiscard]] virtual uint32_t free_buffers() const = 0;
+  [[nodiscard]] virtual uint64_t random() = 0;
+
+ protected:
+  ~EngineOwner() = default;
+};
+
+struct EngineCounters {
+  uint64_t segments_in = 0, segments_out = 0;
+  uint64_t opened = 0, accepted = 0, cookies_sent = 0, cookies_taken = 0, cookies_bad = 0;
+  uint64_t refused = 0;           // segments that no connection or listener wanted
+  uint64_t connections_full = 0;  // handshakes that found no room
+  uint64_t resets_dropped = 0;    // more than resets_max were waiting
+  uint64_t half_open_given_up = 0;
+};
+
+class Engine final : private Owner {
+ public:
+  Engine(const EngineOptions& options, const EngineKeys& keys, EngineOwner& owner, Instant now);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Accepts connections to `port` of any local address; `listener` comes back with opened().
+  // Error: in_use.
+  Result<> listen(uint16_t port, uint32_t listener);
+  // Half-open connections of the port are forgotten, open ones stay.
+  void stop_listening(uint16_t port);
+  // Begins a connection from `local` with a port of the engine's choice.
+  // Errors: exhausted (connections or ports), invalid (not of one version of IP).
+  Result<ConnectionId> connect(const Address& local, const Address& remote, uint16_t remote_port,
+                               Instant now);
+
+  // Takes over the hold of packet.segment.payload, if there is one.
+  void arrive(const Packet& packet, Instant now);
+  // Gives at most one packet to send; false if there is none now.
+  [[nodiscard]] bool dispatch(Instant now, FourTuple& tuple, Outgoing& out);
+  [[nodiscard]] Instant next_deadline(Instant now) const noexcept;
+
+  // As those of Connection. Error besides: closed, for a handle that is void.
+  Result<> write(ConnectionId connection, Slice slice, uint64_t cookie);
+  Result<> consumed(ConnectionId connection, Instant now, uint32_t bytes, uint32_t buffers);
+  Result<> shutdown(ConnectionId connection);
+  Result<> close(ConnectionId connection);
+  Result<> abort(ConnectionId connection);
+
+  // nullptr if the handle is void.
+  [[nodiscard]] const Connection* find(ConnectionId connection) const noexcept;
+  [[nodiscard]] size_t connections() const noexcept { return by_tuple_.size(); }
+  [[nodiscard]] size_t half_open() const noexcept { return half_open_.size(); }
+  [[nodiscard]] size_t in_time_wait() const noexcept { return time_wait_.size(); }
+  [[nodiscard]] const EngineCounters& counters() const noexcept { return counters_; }
+
+ private:
+  struct Place {
+    std::unique_ptr<Connection> connection;
+    FourTuple tuple;
+    uint32_t generation = 1;
+    uint32_t listener = 0;
+    ChallengeState challenges;
+    bool told_open = false;
+    bool told_finished = false;
+    bool in_work = false;
+  };
+  static constexpr Duration kCookieLife = std::chrono::seconds(128);
+  struct Reply {
+    FourTuple tuple;
+    Segment segment;
+  };
+
+  // Owner, of the connection that runs now.
+  void deliver(Slice slice) override;
+  void release(BufferName buffer) override { owner_.release(buffer); }
+  void hold(BufferName buffer, uint32_t n) override { owner_.hold(buffer, n); }
+  void acknowledged(Slice slice, uint64_t cookie) override;
+  [[nodiscard]] uint32_t free_buffers() const override { return owner_.free_buffers(); }
+  [[nodiscard]] bool may_challenge(Instant now, ChallengeState& connection) override;
+
+  // Arrival (engine_arrival.cc).
+  void arrive_without_connection(const Packet& packet, Instant now);
+  [[nodiscard]] bool arrive_in_time_wait(const Packet& packet, Instant now);
+  void arrive_syn(const Packet& packet, uint32_t listener, Instant now);
+  void arrive_ack(const Packet& packet, uint32_t listener, Instant now);
+  void accept(const Packet& packet, const SynEntry& entry, Instant now);
+  void send_cookie(const Packet& packet, const SynEntry& entry, Instant now);
+  [[nodiscard]] Outgoing syn_ack(const SynEntry& entry, Instant now) const noexcept;
+  [[nodiscard]] SynEntry entry_of(const Packet& packet, uint32_t listener, Instant now) const;
+  void refuse(const Packet& packet);
+  void queue_reply(const FourTuple& tuple, const Segment& segment);
+  void drop_payload(const Packet& packet);
+
+  [[nodiscard]] std::optional<uint32_t> take_place();
+  void settle(uint32_t index, Instant now);
+  void give_back(uint32_t index, Ending ending);
+  void touch(uint32_t index);
+  [[nodiscard]] Place* lookup(ConnectionId connection) noexcept;
+  template <typename Call>
+  Result<> with(ConnectionId connection, Call&& call);
+  [[nodiscard]] ConnectionId id_of(uint32_t index) const noexcept {
+    return {index, places_[index].generation};
+  }
+
+  EngineOptions options_;
+  EngineKeys keys_;
+  EngineOwner& owner_;
+  EngineCounters counters_;
+  std::vector<Place> places_;
+  std::vector<uint32_t> free_places_;
+  std::unordered_map<FourTuple, uint32_t, TupleHash> by_tuple_;
+  std::unordered_map<uint16_t, uint32_t> listeners_;
+  SynQueue half_open_;
+  TimeWait time_wait_;
+  TimerWheel timers_;
+  ChallengeLimiter challenges_;
+  Ports ports_;
+  std::deque<Reply> replies_;  // resets, SYN-ACKs, acknowledgements of TIME-WAIT
+  std::deque<uint32_t> work_;  // connections that may have something to send
+  Instant last_cookie_ = kNever;
+  uint32_t running_ = 0;  // whose callbacks come now
+};
+
+}  // namespace paste::tcp
