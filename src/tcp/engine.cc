@@ -57,7 +57,7 @@ void Engine::acknowledged(Slice slice, uint64_t cookie) {
 }
 
 bool Engine::may_challenge(Instant now, ChallengeState& connection) {
-  return challenges_.allow(now, owner_.random(), connection);
+  return challenges_.allow(now, owner_.draw(), connection);
 }
 
 // --- Places -----------------------------------------------------------------------------------

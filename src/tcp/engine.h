@@ -40,7 +40,7 @@ struct EngineKeys {
   SipKey isn, timestamps, cookies, table, ports, port_groups;
 };
 
-// What the engine needs, and whom it tells. No callback calls the engine, but for `random`.
+// What the engine needs, and whom it tells. No callback may call the engine.
 class EngineOwner {
  public:
   // A connection was accepted, or one that connect() began is open.
@@ -54,7 +54,8 @@ class EngineOwner {
   virtual void release(BufferName buffer) = 0;
   virtual void hold(BufferName buffer, uint32_t n) = 0;
   [[nodiscard]] virtual uint32_t free_buffers() const = 0;
-  [[nodiscard]] virtual uint64_t random() = 0;
+  // A fresh random number.
+  [[nodiscard]] virtual uint64_t draw() = 0;
 
  protected:
   ~EngineOwner() = default;

@@ -68,7 +68,7 @@ class Host final : public sim::Actor, public sim::Endpoint, private tcp::EngineO
   [[nodiscard]] uint32_t free_buffers() const override {
     return static_cast<uint32_t>(free_.size());
   }
-  [[nodiscard]] uint64_t random() override { return prng_.next(); }
+  [[nodiscard]] uint64_t draw() override { return prng_.next(); }
 
   void run(tcp::Instant now);
   void work(tcp::Instant now);
