@@ -24,7 +24,8 @@ void AckPolicy::on_segment(Instant now, const Arrival& arrival) noexcept {
   if (arrival.out_of_order || arrival.fills_gap || arrival.fin) now_ = true;
   if (arrival.payload == 0) return;
   const auto seen = static_cast<uint16_t>(std::min<uint32_t>(arrival.payload, mss_));
-  full_size_ = std::max(full_size_, seen);
+  // What a filled gap delivers is several segments.
+  if (!arrival.fills_gap) full_size_ = std::max(full_size_, seen);
   unacked_ += arrival.payload;
   // RFC 9293 SHLD-19: at least every second full-sized segment, or 2 × RMSS bytes.
   // RFC 5681 §4.2 says the same.

@@ -237,7 +237,8 @@ bool Connection::dispatch_syn(Instant now, Outgoing& out, Owner& owner) {
     end(Ending::timed_out, owner);
     return false;
   }
-  const Duration timeout = options_.sender.rtt.rto_initial * (int64_t{1} << syn_sent_count_);
+  const Duration timeout =
+      options_.sender.rtt.rto_initial * (int64_t{1} << std::min<uint8_t>(syn_sent_count_, 16));
   ++syn_sent_count_;
   syn_at_ = now + std::min(timeout, options_.sender.rtt.rto_max);
   if (syn_sent_count_ == 1) syn_first_ = now;
@@ -270,6 +271,19 @@ void Connection::fill_ack(Instant now, Segment& header, const Owner& owner) {
   ack_.on_ack_sent();
 }
 
+namespace {
+
+// RFC 6691 §2: options come out of the segment's size; blocks that do not fit beside the payload
+// are left out. `space`: for payload and blocks.
+void fit_blocks(Outgoing& out, uint32_t space) noexcept {
+  const uint32_t left = space > out.bytes ? space - out.bytes : 0;
+  const uint32_t blocks = left > 4 ? (left - 4) / 8 : 0;  // RFC 2018 §3, aligned
+  SegmentOptions& options = out.header.options;
+  options.sack_count = static_cast<uint8_t>(std::min<uint32_t>(options.sack_count, blocks));
+}
+
+}  // namespace
+
 bool Connection::dispatch(Instant now, Outgoing& out, Owner& owner) {
   out = {};
   if (state_ != State::closed) run_timers(now, owner);
@@ -294,8 +308,12 @@ bool Connection::dispatch(Instant now, Outgoing& out, Owner& owner) {
     default:
       break;
   }
-  if (sending_state() && sender_->next(now, out)) {
+  // Data may leave no place for blocks that the peer needs now, so these go first and alone.
+  const bool blocks_due =
+      sack_ok_ && ack_.should_ack_now() && (!reassembly_.empty() || !sacks_.empty());
+  if (!blocks_due && sending_state() && sender_->next(now, out)) {
     fill_ack(now, out.header, owner);
+    if (out.bytes != 0) fit_blocks(out, sender_->mss());
     return true;
   }
   const bool due = ack_.should_ack_now() || ack_.deadline() <= now;

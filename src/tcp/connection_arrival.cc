@@ -133,6 +133,11 @@ bool Connection::check_sequence(const Segment& segment, Instant now, Owner& owne
                          .payload = segment.payload.length,
                          .syn = segment.has(kSyn),
                          .fin = segment.has(kFin)};
+  // RFC 9293 §3.5, figure 8: a simultaneous open ends with the peer's SYN, again, and its ACK.
+  if (state_ == State::syn_received && !passive_ && segment.has(kSyn) && segment.has(kAck) &&
+      segment.seq == irs_ && segment.ack == iss_ + 1) {
+    return true;
+  }
   const uint32_t window = window_.window(rcv_nxt_);
   if (acceptable(span, rcv_nxt_, window)) {
     if (timestamps_ok_ && segment.options.timestamps) {
@@ -153,8 +158,10 @@ bool Connection::check_sequence(const Segment& segment, Instant now, Owner& owne
   }
   ack_.require_now();
   // RFC 9293 MUST-66: with a closed window, what a segment in sequence says is still heard.
-  if (window == 0 && segment.seq == rcv_nxt_ && segment.has(kAck) && sender_) {
+  if (window == 0 && segment.seq == rcv_nxt_ && segment.has(kAck) && !segment.has(kSyn) &&
+      sender_ && segment.ack <= sender_->nxt()) {
     take_ack(segment, now, owner);
+    if (state_ == State::last_ack && sender_->fin_acked()) end(Ending::orderly, owner);
   }
   return false;
 }
@@ -234,7 +241,7 @@ void Connection::take_ack(const Segment& segment, Instant now, Owner& owner) {
                                 : Duration(-1);
   sender_->on_ack({.seq = segment.seq,
                    .ack = segment.ack,
-                   .window = window_of(segment),
+                   .window = segment.has(kSyn) ? segment.window : window_of(segment),
                    .blocks = options.blocks(),
                    .echo_rtt = echo_rtt,
                    .has_data = segment.length() != 0,

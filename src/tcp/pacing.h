@@ -35,6 +35,11 @@ class Pacing {
   // When the next segment may leave by time; in the past if it may now.
   [[nodiscard]] Instant release() const noexcept { return release_; }
 
+  // Time has come to `now`: a release that has passed is no deadline any more.
+  void forget_passed(Instant now) noexcept {
+    if (release_ <= now) release_ = {};
+  }
+
   struct Rate {
     uint64_t cwnd = 0;
     Duration srtt{0};  // 0: not yet measured, which lets everything leave

@@ -89,7 +89,8 @@ uint16_t ReceiveWindow::advertise(Seq rcv_nxt, Room room, uint32_t unread) noexc
 }
 
 uint16_t ReceiveWindow::advertise_in_syn(Seq rcv_nxt, Room room) noexcept {
-  const uint32_t field = std::min(usable(room, 0), 65535u);
+  // RFC 9293 SHLD-14: a SYN that is sent again promises no less.
+  const uint32_t field = std::min(std::max(usable(room, 0), window(rcv_nxt)), 65535u);
   right_edge_ = max(right_edge_, rcv_nxt + field);
   return static_cast<uint16_t>(field);
 }

@@ -169,6 +169,7 @@ Sender::Plan Sender::plan(Instant now) const noexcept {
     if (allowed == 0 && !idle && !forced) return {};
     return {.what = What::again, .record = *lost};
   }
+  if (board_.full()) return {};
   const uint32_t length = new_length();
   if (length > 0) {
     if (allowed < length && !idle) return {};
@@ -183,6 +184,7 @@ bool Sender::send_window_probe(Instant now, Outgoing& out) {
   ++counters_.window_probes;
   const Instant again_at = persist_at_;
   bool sent = false;
+  if (board_.reneged()) board_.forget_sacks();  // RFC 2018 §8
   if (!board_.empty()) {
     sent = send_again(0, now, out);
   } else if (unsent() > 0) {
@@ -271,6 +273,7 @@ Instant Sender::deadline() const noexcept {
 }
 
 bool Sender::on_time(Instant now) {
+  pacing_.forget_passed(now);
   if (now >= last_sent_ + between_bursts()) begin_burst();
   // RFC 9293 §3.8.3 (MUST-20): past R2 the connection is closed. Probes of a zero window that are
   // answered count as progress (MUST-37).

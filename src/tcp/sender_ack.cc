@@ -22,10 +22,13 @@ struct Sender::Delivery {
 
 void Sender::update_window(const Ack& ack) noexcept {
   // RFC 9293 §3.10.7.4 (fifth, ESTABLISHED): an older segment does not change the window.
-  if (window_seq_ < ack.seq || (window_seq_ == ack.seq && window_ack_ <= ack.ack)) {
+  // What acknowledges more is newer too, even if it carries old data again; without it the old
+  // window would move on with una().
+  if (window_ack_ < ack.ack || window_seq_ < ack.seq ||
+      (window_seq_ == ack.seq && window_ack_ <= ack.ack)) {
     window_ = ack.window;
     max_window_ = std::max(max_window_, window_);
-    window_seq_ = ack.seq;
+    window_seq_ = max(window_seq_, ack.seq);
     window_ack_ = ack.ack;
   }
 }
@@ -236,6 +239,7 @@ void Sender::on_ack(const Ack& ack, Instant now, SliceSink& sink) {
   }
   if (window_ > 0) {
     if (window_was_zero && !board_.empty() && persist_at_ != kNever) {
+      if (board_.reneged()) board_.forget_sacks();  // RFC 2018 §8
       board_.mark_lost(0);  // the probe's octet, which the closed window refused
     }
     persist_at_ = kNever;

@@ -72,7 +72,10 @@ Pair::Pair(uint64_t seed, const PairOptions& options)
       to_server_(world_, "to server", options.to_server),
       to_client_(world_, "to client", options.to_client),
       client_(world_, "client", options.client, to_server_),
-      server_(world_, "server", options.server, to_client_) {
+      server_(world_, "server", options.server, to_client_),
+      monitor_([this](int end) { return (end == 0 ? client_ : server_).no_buffer(); }) {
+  to_server_.observe(&monitor_.sender_tap(0));
+  to_client_.observe(&monitor_.sender_tap(1));
   to_server_.connect(server_);
   to_client_.connect(client_);
 }
@@ -80,13 +83,14 @@ Pair::Pair(uint64_t seed, const PairOptions& options)
 bool Pair::done() const noexcept { return client_.finished() && server_.finished(); }
 
 bool Pair::wrong() const noexcept {
-  return !client_.problem().empty() || !server_.problem().empty();
+  return !client_.problem().empty() || !server_.problem().empty() || !monitor_.problem().empty();
 }
 
 std::string Pair::verdict() const {
   for (const Peer* peer : {&client_, &server_}) {
     if (!peer->problem().empty()) return peer->problem();
   }
+  if (!monitor_.problem().empty()) return monitor_.problem();
   const std::string where = "\n  " + client_.describe() + "\n  " + server_.describe();
   if (!done()) return "stuck" + where;
   if (client_.received() != options_.server.send_bytes ||

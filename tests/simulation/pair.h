@@ -6,6 +6,7 @@
 
 #include "peer.h"
 #include "port/sim/swarm.h"
+#include "wire_monitor.h"
 
 namespace paste::simulation {
 
@@ -25,7 +26,7 @@ class Pair {
 
   // Client connects to server; both send their streams and close. Safety first: `faulty` long
   // everything may go wrong; then liveness: the faults stop and within `patience` all must be done.
-  // Returns what is wrong, or "".
+  // Returns what is wrong, or ""; a rule of the wire that was broken is wrong, too.
   [[nodiscard]] std::string run(Duration faulty, Duration patience);
 
   [[nodiscard]] sim::World& world() noexcept { return world_; }
@@ -33,6 +34,7 @@ class Pair {
   [[nodiscard]] Peer& server() noexcept { return server_; }
   [[nodiscard]] sim::Link& to_server() noexcept { return to_server_; }
   [[nodiscard]] sim::Link& to_client() noexcept { return to_client_; }
+  [[nodiscard]] const WireMonitor& monitor() const noexcept { return monitor_; }
 
  private:
   [[nodiscard]] bool done() const noexcept;
@@ -45,6 +47,7 @@ class Pair {
   sim::Link to_client_;
   Peer client_;
   Peer server_;
+  WireMonitor monitor_;
 };
 
 }  // namespace paste::simulation
