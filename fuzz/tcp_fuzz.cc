@@ -43,16 +43,17 @@ class Fuzz final : private Owner {
     for (BufferName buffer = kBuffers; buffer >= 1; --buffer) free_.push_back(buffer);
     passive_ = (in_.byte() & 1) != 0;
     options_ = draw_options(in_);
+    shared_.emplace(options_, 1);
     iss_ = Seq{in_.byte() < 128 ? 0xffffff00U : 1000U};
     peer_iss_ = Seq{in_.byte() < 128 ? 0xfffffe00U : 5000U};
     const Connection::Identity identity{iss_, 77};
     if (!passive_) {
-      connection_ = std::make_unique<Connection>(options_, identity, now_);
+      connection_ = std::make_unique<Connection>(*shared_, identity, now_);
       return;
     }
     Segment syn = draw_syn();
     note_agreed(syn);
-    connection_ = std::make_unique<Connection>(options_, identity, syn, now_);
+    connection_ = std::make_unique<Connection>(*shared_, identity, syn, now_);
   }
 
   void run() {
@@ -108,10 +109,10 @@ class Fuzz final : private Owner {
 
   // --- Segments to arrive ---
   [[nodiscard]] Seq una() const {
-    return connection_->sender() != nullptr ? connection_->sender()->una() : iss_ + 1;
+    return connection_->opened() ? connection_->send_state().una : iss_ + 1;
   }
   [[nodiscard]] Seq nxt() const {
-    return connection_->sender() != nullptr ? connection_->sender()->nxt() : iss_ + 1;
+    return connection_->opened() ? connection_->send_state().nxt : iss_ + 1;
   }
   [[nodiscard]] Seq rcv_nxt() const {
     return connection_->state() == State::syn_sent ? peer_iss_ : connection_->rcv_nxt();
@@ -430,11 +431,11 @@ class Fuzz final : private Owner {
       require(header.seq == iss_ && bytes == 0);
       if (header.options.shift != SegmentOptions::kNoShift) own_shift_ = header.options.shift;
     } else if (!header.has(kRst)) {
-      const Sender* sender = connection_->sender();
-      if (sender != nullptr) {
-        require(bytes <= sender->mss() && header.options.timestamps == timestamps_);
-        if (bytes != 0) require(header.seq >= sender->una());
-        require(header.seq + bytes <= sender->nxt());
+      if (connection_->opened()) {
+        const SendState& state = connection_->send_state();
+        require(bytes <= state.mss && header.options.timestamps == timestamps_);
+        if (bytes != 0) require(header.seq >= state.una);
+        require(header.seq + bytes <= state.nxt);
       }
     }
     check_ack(header);
@@ -469,6 +470,7 @@ class Fuzz final : private Owner {
   std::vector<BufferName> free_;
   std::vector<Slice> unread_;
   ConnectionOptions options_;
+  std::optional<Shared> shared_;
   std::unique_ptr<Connection> connection_;
   Instant now_{1'000'000'000};
   Seq iss_, peer_iss_, next_in_, last_ack_, edge_;

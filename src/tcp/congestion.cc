@@ -13,7 +13,33 @@ Congestion::Congestion(const CongestionOptions& options, uint32_t mss) noexcept
   window_.cwnd = std::min(initial_window(mss), window_.max);
 }
 
-void Congestion::on_syn_lost() noexcept { window_.cwnd = window_.mss; }
+ParkedWindow Congestion::park() const noexcept {
+  ParkedWindow parked{.cwnd = static_cast<uint32_t>(window_.cwnd),
+                      .ssthresh = static_cast<uint32_t>(window_.ssthresh)};
+  if (const Cubic* cubic = std::get_if<Cubic>(&algorithm_)) {
+    parked.w_max = static_cast<uint32_t>(std::min(cubic->w_max(), Window::kUnlimited));
+  }
+  return parked;
+}
+
+void Congestion::resume(const ParkedWindow& parked) noexcept {
+  if (parked.cwnd == 0) return;
+  window_.cwnd = std::clamp<uint64_t>(parked.cwnd, window_.mss, window_.max);
+  window_.ssthresh = std::max<uint64_t>(parked.ssthresh, uint64_t{2} * window_.mss);
+  if (Cubic* cubic = std::get_if<Cubic>(&algorithm_)) cubic->set_w_max(parked.w_max);
+  first_slow_start_ = window_.ssthresh >= Window::kUnlimited;
+  resumed_ = true;
+}
+
+// RFC 7661 §4.4.3: each period without use halves the window, down to the initial one.
+void Congestion::decay_silence(Duration silent) noexcept {
+  const uint64_t least = std::min(initial_window(window_.mss), window_.cwnd);
+  for (; silent >= WindowValidation::kNonValidatedPeriod && window_.cwnd > least;
+       silent -= WindowValidation::kNonValidatedPeriod) {
+    window_.ssthresh = std::max(window_.ssthresh, 3 * window_.cwnd / 4);
+    window_.cwnd = std::max(window_.cwnd / 2, least);
+  }
+}
 
 void Congestion::set_mss(uint32_t mss) noexcept {
   PASTE_CHECK(mss >= 1 && mss <= 65535);
@@ -110,6 +136,8 @@ void Congestion::on_idle(Instant now, Instant last_sent, Duration rto) noexcept 
   if (now <= last_sent || now - last_sent < rto) return;
   std::visit([&](auto& a) { a.on_app_limited(last_sent); }, algorithm_);
   if (options_.idle == CongestionOptions::Idle::validate) {
+    if (resumed_) decay_silence(now - last_sent);
+    resumed_ = false;
     validation_.decay(window_, now);
     return;
   }

@@ -27,6 +27,13 @@ struct CongestionOptions {
   uint64_t window_max = Window::kUnlimited;
 };
 
+// What is kept of it while a connection is silent. 12 bytes.
+struct ParkedWindow {
+  uint32_t cwnd = 0;  // 0: the connection has not sent yet
+  uint32_t ssthresh = Window::kUnlimited;
+  uint32_t w_max = 0;  // of CUBIC
+};
+
 // One per connection; not thread-safe; about 250 bytes, no heap.
 // While the sender repairs losses (between on_loss and on_recovered) it sends what PRR or NewReno
 // allow; cwnd() is then the window to which recovery converges.
@@ -40,8 +47,9 @@ class Congestion {
   [[nodiscard]] uint32_t mss() const noexcept { return window_.mss; }
   [[nodiscard]] bool slow_start() const noexcept { return window_.slow_start(); }
 
-  // RFC 6928 §2, RFC 5681 §3.1: the SYN or its answer was lost: the initial window is one segment.
-  void on_syn_lost() noexcept;
+  [[nodiscard]] ParkedWindow park() const noexcept;
+  // Goes on from what was parked; on_idle() then judges the pause.
+  void resume(const ParkedWindow& parked) noexcept;
   // Path MTU discovery changed the segment size. RFC 1191 §6.4: the window, in bytes, stays.
   void set_mss(uint32_t mss) noexcept;
 
@@ -78,6 +86,7 @@ class Congestion {
   void grow_slow_start(const AckEvent& ack) noexcept;
   uint64_t reduce(Instant now, uint64_t flight) noexcept;
   void begin_avoidance(Instant now) noexcept;
+  void decay_silence(Duration silent) noexcept;
 
   CongestionOptions options_;
   Window window_;
@@ -86,6 +95,7 @@ class Congestion {
   WindowValidation validation_;
   bool first_slow_start_ = true;  // RFC 9406 §4.3: HyStart++ is for the initial slow start
   bool after_timeout_ = false;
+  bool resumed_ = false;
 };
 
 }  // namespace paste::tcp

@@ -54,7 +54,7 @@ TEST(Congestion, InitialWindow) {  // RFC 6928 §2
   EXPECT_EQ(Congestion({}, 8960).cwnd(), 17920U);
   EXPECT_EQ(Congestion({}, 4000).cwnd(), 14600U);
   Congestion lost({}, 1460);
-  lost.on_syn_lost();
+  lost.resume({.cwnd = 1460});
   EXPECT_EQ(lost.cwnd(), 1460U);
 }
 

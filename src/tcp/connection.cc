@@ -31,28 +31,28 @@ const char* to_string(State state) noexcept {
   return "?";
 }
 
-Connection::Connection(const ConnectionOptions& options, Identity identity, Instant now) noexcept
-    : options_(options),
-      reassembly_(options.reassembly),
-      ack_(options.ack, options.mss),
+Connection::Connection(Shared& shared, Identity identity, Instant now) noexcept
+    : shared_(shared),
+      ack_(shared.options.ack, shared.options.mss),
       window_({}, Seq{}),
       timestamps_(identity.timestamp_offset),
       iss_(identity.iss),
       syn_at_(now),
       syn_first_(now),
       heard_(now),
-      receive_shift_(options.window_scale ? shift_for(options.window_max) : uint8_t{0}),
+      receive_shift_(shared.options.window_scale ? shift_for(shared.options.window_max)
+                                                 : uint8_t{0}),
       state_(State::syn_sent) {
-  window_ = ReceiveWindow({.initial = options_.window_initial,
-                           .max = options_.window_max,
-                           .mss = options_.mss,
+  send_.nagle = own().sender.nagle;
+  window_ = ReceiveWindow({.initial = own().window_initial,
+                           .max = own().window_max,
+                           .mss = own().mss,
                            .shift = receive_shift_},
                           Seq{});
 }
 
-Connection::Connection(const ConnectionOptions& options, Identity identity, const Segment& syn,
-                       Instant now) noexcept
-    : Connection(options, identity, now) {
+Connection::Connection(Shared& shared, Identity identity, const Segment& syn, Instant now) noexcept
+    : Connection(shared, identity, now) {
   state_ = State::syn_received;
   passive_ = true;
   agree(syn.options, syn.has(kEce) && syn.has(kCwr), now);
@@ -69,7 +69,7 @@ void Connection::resume_handshake(uint8_t sent, Instant first) noexcept {
   syn_first_ = first;
   syn_at_ = kNever;
   (void)window_.advertise_in_syn(rcv_nxt_,
-                                 {.bytes = handshake_window(options_), .buffers = UINT32_MAX});
+                                 {.bytes = handshake_window(own()), .buffers = UINT32_MAX});
 }
 
 // --- The program's calls ----------------------------------------------------------------------
@@ -80,18 +80,28 @@ bool Connection::sending_state() const noexcept {
 }
 
 Result<> Connection::write(Slice slice, uint64_t cookie) {
-  if (!sender_ || ending_ != Ending::none) {
+  if (!opened_ || ending_ != Ending::none) {
     return fail(Code::closed,
                 std::string("the connection is not open (") + std::string(to_string(state_)) + ")");
   }
+  if (send_.fin_queued) return fail(Code::closed, "the sending direction was closed before");
+  if (!want_sender()) {
+    return fail(Code::busy,
+                "as many connections have data in flight as the engine may track: write again "
+                "when some was acknowledged");
+  }
   return sender_->write(slice, cookie);
+}
+
+bool Connection::want_sender() {
+  return sender_ || shared_.senders.take(sender_, own().sender, send_, shared_.sent);
 }
 
 void Connection::consumed(Instant now, uint32_t bytes, uint32_t buffers, const Owner& owner) {
   unread_bytes_ -= std::min(bytes, unread_bytes_);
   unread_buffers_ -= std::min(buffers, unread_buffers_);
-  if (!sender_ || peer_finished_ || ending_ != Ending::none) return;
-  window_.on_delivered(now, sender_->rtt().srtt(), bytes);
+  if (!opened_ || peer_finished_ || ending_ != Ending::none) return;
+  window_.on_delivered(now, send_.rtt.srtt(), bytes);
   if (window_.update_needed(rcv_nxt_, room(owner), unread_bytes_)) {
     ack_.on_window_update_needed();
   }
@@ -117,7 +127,7 @@ Result<> Connection::shutdown() {
     case State::time_wait:
       return fail(Code::closed, "this direction of the connection was closed before");
   }
-  sender_->finish();
+  send_.fin_queued = true;
   return {};
 }
 
@@ -146,18 +156,17 @@ void Connection::abort(Owner& owner) {
   end(Ending::aborted, owner);
 }
 
-void Connection::set_nagle(bool on) noexcept {
-  options_.sender.nagle = on;
-  if (sender_) sender_->set_nagle(on);
-}
-
 // Everything that it holds goes back; only a reset may still leave.
 void Connection::end(Ending ending, Owner& owner) {
   if (ending_ == Ending::none) ending_ = ending;
   state_ = State::closed;
-  while (const auto slice = reassembly_.pop_any()) owner.release(slice->buffer);
+  if (out_of_order_) {
+    while (const auto slice = out_of_order_->queue.pop_any()) owner.release(slice->buffer);
+    out_of_order_.release();
+  }
   if (sender_) {
     sender_->abandon(owner);
+    sender_.release();
   }
   syn_at_ = time_wait_until_ = keep_alive_at_ = kNever;
   keep_alive_due_ = false;
@@ -170,11 +179,12 @@ Instant Connection::next_deadline(Instant now) const noexcept {
   if (state_ == State::closed) return kNever;
   if (ack_.should_ack_now() || keep_alive_due_) return now;
   Instant at = std::min({syn_at_, time_wait_until_, keep_alive_at_, ack_.deadline()});
-  if (sender_) {
-    if (sending_state() && sender_->ready(now)) return now;
-    if (sending_state()) at = std::min(at, sender_->deadline());
+  if (sender_ && sending_state()) {
+    if (sender_->ready(now)) return now;
+    at = std::min(at, sender_->deadline());
   }
-  return at;
+  if (opened_ && sender_wanted()) at = std::min(at, now + kSenderRetry);
+  return std::min(at, retire_at());
 }
 
 void Connection::run_timers(Instant now, Owner& owner) {
@@ -183,19 +193,24 @@ void Connection::run_timers(Instant now, Owner& owner) {
     reset_due_ = true;  // RFC 9293 §3.8.3 (MUST-20): R2 is over
     return end(Ending::timed_out, owner);
   }
+  if (retire_at() <= now) {
+    // RFC 5681 §4.1: after such a pause little is left that is worth the memory.
+    sender_->retire();
+    sender_.release();
+  }
   if (keep_alive_at_ <= now) {
     // RFC 9293 §3.8.4 (MUST-25): one lost probe is no sign of a dead connection.
-    if (keep_alive_sent_ >= options_.keep_alive_probes) {
+    if (keep_alive_sent_ >= own().keep_alive_probes) {
       reset_due_ = true;
       return end(Ending::timed_out, owner);
     }
-    const Instant silent_until = heard_ + options_.keep_alive;
+    const Instant silent_until = heard_ + own().keep_alive;
     if (keep_alive_sent_ == 0 && silent_until > now) {
       keep_alive_at_ = silent_until;
     } else {
       ++keep_alive_sent_;
       keep_alive_due_ = true;
-      keep_alive_at_ = now + options_.keep_alive_interval;
+      keep_alive_at_ = now + own().keep_alive_interval;
     }
   }
 }
@@ -203,9 +218,9 @@ void Connection::run_timers(Instant now, Owner& owner) {
 // --- What leaves ------------------------------------------------------------------------------
 
 Room Connection::room(const Owner& owner) const noexcept {
-  const uint32_t pinned = unread_buffers_ + reassembly_.pieces();
-  const uint32_t own = options_.buffers_max > pinned ? options_.buffers_max - pinned : 0;
-  return {.bytes = UINT32_MAX, .buffers = std::min(own, owner.free_buffers())};
+  const uint32_t pinned = unread_buffers_ + out_of_order_buffers();
+  const uint32_t left = own().buffers_max > pinned ? own().buffers_max - pinned : 0;
+  return {.bytes = UINT32_MAX, .buffers = std::min(left, owner.free_buffers())};
 }
 
 void Connection::fill_syn(Instant now, Segment& header) const noexcept {
@@ -213,11 +228,11 @@ void Connection::fill_syn(Instant now, Segment& header) const noexcept {
   const bool answer = state_ == State::syn_received;
   header.seq = iss_;
   header.flags = kSyn;
-  options.mss = options_.mss;  // RFC 9293 SHLD-5: always
-  options.sack_permitted = answer ? sack_ok_ : options_.sack;
+  options.mss = own().mss;  // RFC 9293 SHLD-5: always
+  options.sack_permitted = answer ? sack_ok_ : own().sack;
   // RFC 7323 §2.2: offered in a SYN, and in its answer only if the SYN had it.
-  if (answer ? scale_ok_ : options_.window_scale) options.shift = receive_shift_;
-  if (answer ? timestamps_ok_ : options_.timestamps) {
+  if (answer ? scale_ok_ : own().window_scale) options.shift = receive_shift_;
+  if (answer ? timestamps_ok_ : own().timestamps) {
     options.timestamps = true;
     options.ts_value = timestamps_.value(now);
     options.ts_echo = answer ? timestamps_.echo() : 0;
@@ -226,21 +241,21 @@ void Connection::fill_syn(Instant now, Segment& header) const noexcept {
     header.flags |= kAck;
     header.ack = rcv_nxt_;
     if (ecn_ok_) header.flags |= kEce;  // RFC 3168 §6.1.1
-  } else if (options_.ecn && syn_sent_count_ == 1) {
+  } else if (own().ecn && syn_sent_count_ == 1) {
     header.flags |= kEce | kCwr;  // RFC 3168 §6.1.1.1: not when the SYN is sent again
   }
 }
 
 bool Connection::dispatch_syn(Instant now, Outgoing& out, Owner& owner) {
   if (syn_at_ > now) return false;
-  if (syn_sent_count_ >= options_.syn_tries) {
+  if (syn_sent_count_ >= own().syn_tries) {
     end(Ending::timed_out, owner);
     return false;
   }
   const Duration timeout =
-      options_.sender.rtt.rto_initial * (int64_t{1} << std::min<uint8_t>(syn_sent_count_, 16));
+      own().sender.rtt.rto_initial * (int64_t{1} << std::min<uint8_t>(syn_sent_count_, 16));
   ++syn_sent_count_;
-  syn_at_ = now + std::min(timeout, options_.sender.rtt.rto_max);
+  syn_at_ = now + std::min(timeout, own().sender.rtt.rto_max);
   if (syn_sent_count_ == 1) syn_first_ = now;
   fill_syn(now, out.header);
   out.header.window = window_.advertise_in_syn(rcv_nxt_, room(owner));
@@ -259,12 +274,13 @@ void Connection::fill_ack(Instant now, Segment& header, const Owner& owner) {
     options.ts_value = timestamps_.value(now);
     options.ts_echo = timestamps_.echo();
   }
-  if (sack_ok_ && (!reassembly_.empty() || !sacks_.empty())) {
+  if (out_of_order_ && sack_ok_) {
     std::array<SeqRange, SackList::kBlocksMax> queued;
-    const size_t n = reassembly_.ranges(queued);
-    sacks_.advance(rcv_nxt_);
+    const size_t n = out_of_order_->queue.ranges(queued);
+    out_of_order_->sacks.advance(rcv_nxt_);
     options.sack_count = static_cast<uint8_t>(
-        sacks_.build(timestamps_ok_, std::span(queued).first(n), options.sack));
+        out_of_order_->sacks.build(timestamps_ok_, std::span(queued).first(n), options.sack));
+    drop_out_of_order();
   }
   if (ecn_ok_ && ack_.ece()) header.flags |= kEce;
   last_ack_sent_ = rcv_nxt_;
@@ -290,7 +306,7 @@ bool Connection::dispatch(Instant now, Outgoing& out, Owner& owner) {
   if (reset_due_) {
     // RFC 9293 §3.10.5: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>; RFC 7323 §3.2: needs no timestamp.
     reset_due_ = false;
-    out.header.seq = sender_ ? sender_->nxt() : iss_ + 1;
+    out.header.seq = opened_ ? send_.nxt : iss_ + 1;
     out.header.ack = rcv_nxt_;
     out.header.flags = kRst | kAck;
     return true;
@@ -309,20 +325,20 @@ bool Connection::dispatch(Instant now, Outgoing& out, Owner& owner) {
       break;
   }
   // Data may leave no place for blocks that the peer needs now, so these go first and alone.
-  const bool blocks_due =
-      sack_ok_ && ack_.should_ack_now() && (!reassembly_.empty() || !sacks_.empty());
-  if (!blocks_due && sending_state() && sender_->next(now, out)) {
+  const bool blocks_due = sack_ok_ && ack_.should_ack_now() && out_of_order_;
+  if (sender_wanted()) (void)want_sender();  // for a FIN
+  if (!blocks_due && sender_ && sending_state() && sender_->next(now, out)) {
     fill_ack(now, out.header, owner);
-    if (out.bytes != 0) fit_blocks(out, sender_->mss());
+    if (out.bytes != 0) fit_blocks(out, send_.mss);
     return true;
   }
   const bool due = ack_.should_ack_now() || ack_.deadline() <= now;
   if (!due && !keep_alive_due_) return false;
-  out.header.seq = sender_->nxt();
+  out.header.seq = send_.nxt;
   if (keep_alive_due_) {
     // RFC 9293 §3.8.4: an old octet makes the peer answer.
     keep_alive_due_ = false;
-    out.header.seq = sender_->nxt() - 1;
+    out.header.seq = send_.nxt - 1;
   }
   fill_ack(now, out.header, owner);
   return true;

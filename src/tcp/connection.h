@@ -18,11 +18,10 @@
 #include <optional>
 
 #include "paste/result.h"
-#include "tcp/connection_options.h"
+#include "tcp/ack_policy.h"
 #include "tcp/receive_window.h"
-#include "tcp/sack_list.h"
 #include "tcp/segment.h"
-#include "tcp/sender.h"
+#include "tcp/shared.h"
 #include "tcp/timestamps.h"
 
 namespace paste::tcp {
@@ -36,10 +35,9 @@ class Connection {
   };
 
   // Active open: SYN-SENT.
-  Connection(const ConnectionOptions& options, Identity identity, Instant now) noexcept;
+  Connection(Shared& shared, Identity identity, Instant now) noexcept;
   // Passive open for `syn`: SYN-RECEIVED. REQUIRES: SYN, neither ACK nor RST.
-  Connection(const ConnectionOptions& options, Identity identity, const Segment& syn,
-             Instant now) noexcept;
+  Connection(Shared& shared, Identity identity, const Segment& syn, Instant now) noexcept;
 
   // Somebody else has answered the SYN, `sent` times since `first`, with handshake_window(): the
   // ACK comes next.
@@ -55,7 +53,8 @@ class Connection {
   // When to call dispatch() next; in the past if there is something to send. kNever if closed.
   [[nodiscard]] Instant next_deadline(Instant now) const noexcept;
 
-  // Errors: closed (not open, or shut down before), busy, invalid, too_large.
+  // Errors: closed (not open, or shut down before), busy (too much is queued, here or by all
+  // connections together: write again later), invalid, too_large.
   [[nodiscard]] Result<> write(Slice slice, uint64_t cookie);
   // The program has used `bytes` in `buffers` of what was delivered: the window may open.
   void consumed(Instant now, uint32_t bytes, uint32_t buffers, const Owner& owner);
@@ -71,16 +70,26 @@ class Connection {
   // The peer sent FIN and everything before it was delivered.
   [[nodiscard]] bool peer_finished() const noexcept { return peer_finished_; }
   [[nodiscard]] Seq rcv_nxt() const noexcept { return rcv_nxt_; }
-  [[nodiscard]] const Sender* sender() const noexcept { return sender_ ? &*sender_ : nullptr; }
+  // The handshake is complete, or was.
+  [[nodiscard]] bool opened() const noexcept { return opened_; }
+  [[nodiscard]] const SendState& send_state() const noexcept { return send_; }
+  // nullptr while nothing waits to be sent or is in flight, and for some time more or less.
+  [[nodiscard]] const Sender* sender() const noexcept { return sender_.get(); }
   // nullptr if they were not agreed on.
   [[nodiscard]] const Timestamps* timestamps() const noexcept {
     return timestamps_ok_ ? &timestamps_ : nullptr;
   }
-  [[nodiscard]] const ConnectionDrops& drops() const noexcept { return drops_; }
-  [[nodiscard]] uint32_t out_of_order_buffers() const noexcept { return reassembly_.pieces(); }
-  void set_nagle(bool on) noexcept;
+  // Of all connections of the Shared.
+  [[nodiscard]] const ConnectionDrops& drops() const noexcept { return shared_.drops; }
+  [[nodiscard]] const SenderCounters& sent() const noexcept { return shared_.sent; }
+  [[nodiscard]] uint32_t out_of_order_buffers() const noexcept {
+    return out_of_order_ ? out_of_order_->queue.pieces() : 0;
+  }
+  void set_nagle(bool on) noexcept { send_.nagle = on; }
 
  private:
+  static constexpr Duration kSenderRetry = std::chrono::milliseconds(10);
+
   // Arrival (connection_arrival.cc), in the order of RFC 9293 §3.10.7.
   std::optional<Segment> arrive_in_syn_sent(const Segment& segment, Instant now, Owner& owner);
   void start_receiving(Seq irs, Instant now);
@@ -93,6 +102,13 @@ class Connection {
   void take_ack(const Segment& segment, Instant now, Owner& owner);
   void after_fin_acked(Instant now);
   bool take_data(const Segment& segment, Instant now, Owner& owner);
+  void take_payload(Slice slice, Owner& owner);
+  void note_duplicate(SeqRange range);
+  void queue_payload(Seq seq, Slice slice, Arrival& arrival, Owner& owner);
+  [[nodiscard]] bool want_out_of_order();
+  void drop_out_of_order() noexcept {
+    if (out_of_order_ && out_of_order_->unused()) out_of_order_.release();
+  }
   void deliver_in_order(Owner& owner);
   void take_fin(Instant now);
   void challenge(Instant now, Owner& owner);
@@ -101,6 +117,13 @@ class Connection {
 
   // Sending (connection.cc).
   void run_timers(Instant now, Owner& owner);
+  [[nodiscard]] bool want_sender();
+  [[nodiscard]] bool sender_wanted() const noexcept {
+    return !sender_ && send_.fin_queued && !send_.fin_sent;
+  }
+  [[nodiscard]] Instant retire_at() const noexcept {
+    return sender_ && sender_->idle() ? send_.last_sent + send_.rtt.rto() : kNever;
+  }
   [[nodiscard]] bool dispatch_syn(Instant now, Outgoing& out, Owner& owner);
   void fill_syn(Instant now, Segment& header) const noexcept;
   void fill_ack(Instant now, Segment& header, const Owner& owner);
@@ -110,15 +133,16 @@ class Connection {
     return uint32_t{segment.window} << send_shift_;
   }
 
-  ConnectionOptions options_;
-  std::optional<Sender> sender_;  // from ESTABLISHED on
-  Reassembly reassembly_;
-  SackList sacks_;
+  [[nodiscard]] const ConnectionOptions& own() const noexcept { return shared_.options; }
+
+  Shared& shared_;
+  Slab<Sender>::Lease sender_;
+  Slab<OutOfOrder>::Lease out_of_order_;
+  SendState send_;
   AckPolicy ack_;
   ReceiveWindow window_;
   Timestamps timestamps_;
   ChallengeState challenges_;
-  ConnectionDrops drops_;
 
   Seq iss_;
   Seq irs_{};
@@ -144,6 +168,7 @@ class Connection {
   bool timestamps_ok_ = false;
   bool scale_ok_ = false;
   bool ecn_ok_ = false;
+  bool opened_ = false;
   bool finish_wanted_ = false;  // shutdown() before ESTABLISHED
   bool discard_ = false;        // close(): nobody reads any more
   bool peer_finished_ = false;

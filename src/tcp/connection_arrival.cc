@@ -31,14 +31,14 @@ void Connection::challenge(Instant now, Owner& owner) {
 // What both SYNs say about options holds from now on.
 void Connection::agree(const SegmentOptions& peer, bool peer_ecn, Instant now) noexcept {
   if (peer.mss != 0) peer_mss_ = peer.mss;  // RFC 9293 MUST-15: 536 if absent
-  sack_ok_ = options_.sack && peer.sack_permitted;
-  timestamps_ok_ = options_.timestamps && peer.timestamps;
+  sack_ok_ = own().sack && peer.sack_permitted;
+  timestamps_ok_ = own().timestamps && peer.timestamps;
   if (timestamps_ok_) timestamps_.start(peer.ts_value, now);
-  scale_ok_ = options_.window_scale && peer.shift != SegmentOptions::kNoShift;
+  scale_ok_ = own().window_scale && peer.shift != SegmentOptions::kNoShift;
   // RFC 7323 §2.3: a larger shift is used as 14.
   send_shift_ = scale_ok_ ? std::min(peer.shift, kShiftMax) : uint8_t{0};
   if (!scale_ok_) receive_shift_ = 0;
-  ecn_ok_ = options_.ecn && peer_ecn;
+  ecn_ok_ = own().ecn && peer_ecn;
 }
 
 void Connection::start_receiving(Seq irs, Instant now) {
@@ -46,9 +46,9 @@ void Connection::start_receiving(Seq irs, Instant now) {
   rcv_nxt_ = irs + 1;
   last_ack_sent_ = rcv_nxt_;
   const uint32_t promised = window_.window(Seq{});  // by our SYN, if we sent one
-  window_ = ReceiveWindow({.initial = options_.window_initial,
-                           .max = options_.window_max,
-                           .mss = options_.mss,
+  window_ = ReceiveWindow({.initial = own().window_initial,
+                           .max = own().window_max,
+                           .mss = own().mss,
                            .shift = receive_shift_},
                           rcv_nxt_);
   if (promised > 0) {
@@ -59,7 +59,7 @@ void Connection::start_receiving(Seq irs, Instant now) {
 
 void Connection::become_established(const Segment& segment, Instant now) noexcept {
   const uint32_t option_bytes = timestamps_ok_ ? 12 : 0;  // RFC 6691: deducted by the sender
-  const uint32_t mss = std::min<uint32_t>(peer_mss_, options_.mss);
+  const uint32_t mss = std::min<uint32_t>(peer_mss_, own().mss);
   SenderStart start{.first = iss_ + 1,
                     .mss = std::max<uint32_t>(mss, option_bytes + 64) - option_bytes,
                     .window = segment.has(kSyn) ? segment.window : window_of(segment),
@@ -69,10 +69,13 @@ void Connection::become_established(const Segment& segment, Instant now) noexcep
                     .ecn = ecn_ok_,
                     .syn_was_retransmitted = syn_sent_count_ > 1};
   if (syn_sent_count_ <= 1) start.handshake_rtt = now - syn_first_;
-  sender_.emplace(options_.sender, start, now);
+  const bool nagle = send_.nagle;
+  send_ = SendState(own().sender, start, now);
+  send_.nagle = nagle;
+  opened_ = true;
   syn_at_ = kNever;
   state_ = State::established;
-  if (options_.keep_alive.count() > 0) keep_alive_at_ = now + options_.keep_alive;
+  if (own().keep_alive.count() > 0) keep_alive_at_ = now + own().keep_alive;
   if (finish_wanted_) (void)shutdown();
 }
 
@@ -81,7 +84,7 @@ std::optional<Segment> Connection::arrive_in_syn_sent(const Segment& segment, In
                                                       Owner& owner) {
   const bool ack_ok = segment.has(kAck) && segment.ack == iss_ + 1 && syn_sent_count_ > 0;
   if (segment.has(kAck) && !ack_ok) {
-    ++drops_.in_syn_sent;
+    ++shared_.drops.in_syn_sent;
     return reset_for(segment);
   }
   if (segment.has(kRst)) {
@@ -89,12 +92,12 @@ std::optional<Segment> Connection::arrive_in_syn_sent(const Segment& segment, In
     if (ack_ok) {
       end(Ending::refused, owner);
     } else {
-      ++drops_.bad_reset;
+      ++shared_.drops.bad_reset;
     }
     return std::nullopt;
   }
   if (!segment.has(kSyn)) {
-    ++drops_.in_syn_sent;
+    ++shared_.drops.in_syn_sent;
     return std::nullopt;
   }
   if (ack_ok) {
@@ -116,11 +119,11 @@ std::optional<Segment> Connection::arrive_in_syn_sent(const Segment& segment, In
 bool Connection::check_timestamp(const Segment& segment, Instant now) {
   if (!timestamps_ok_ || segment.has(kRst)) return true;
   if (!segment.options.timestamps) {
-    ++drops_.no_timestamp;  // RFC 7323 §3.2: silently
+    ++shared_.drops.no_timestamp;  // RFC 7323 §3.2: silently
     return false;
   }
   if (timestamps_.rejects(segment.options.ts_value, false, now)) {
-    ++drops_.paws;
+    ++shared_.drops.paws;
     ack_.require_now();  // RFC 7323 §5.3 R1
     return false;
   }
@@ -145,23 +148,23 @@ bool Connection::check_sequence(const Segment& segment, Instant now, Owner& owne
     }
     return true;
   }
-  ++drops_.not_acceptable;
+  ++shared_.drops.not_acceptable;
   if (segment.has(kRst)) return false;
   if (state_ == State::syn_received && segment.has(kSyn) && segment.seq == irs_) {
     syn_at_ = now;  // the peer has not seen our answer to its SYN
     return false;
   }
-  if (state_ == State::time_wait && segment.has(kFin)) time_wait_until_ = now + options_.time_wait;
+  if (state_ == State::time_wait && segment.has(kFin)) time_wait_until_ = now + own().time_wait;
   if (segment.payload.length > 0 && sack_ok_ && segment.seq < rcv_nxt_) {
     // RFC 2883 §4: what arrived twice.
-    sacks_.set_duplicate({segment.seq, min(segment.seq + segment.payload.length, rcv_nxt_)});
+    note_duplicate({segment.seq, min(segment.seq + segment.payload.length, rcv_nxt_)});
   }
   ack_.require_now();
   // RFC 9293 MUST-66: with a closed window, what a segment in sequence says is still heard.
   if (window == 0 && segment.seq == rcv_nxt_ && segment.has(kAck) && !segment.has(kSyn) &&
-      sender_ && segment.ack <= sender_->nxt()) {
+      opened_ && segment.ack <= send_.nxt) {
     take_ack(segment, now, owner);
-    if (state_ == State::last_ack && sender_->fin_acked()) end(Ending::orderly, owner);
+    if (state_ == State::last_ack && send_.fin_acked()) end(Ending::orderly, owner);
   }
   return false;
 }
@@ -170,7 +173,7 @@ bool Connection::check_sequence(const Segment& segment, Instant now, Owner& owne
 bool Connection::check_reset_and_syn(const Segment& segment, Instant now, Owner& owner) {
   if (segment.has(kRst) && state_ == State::time_wait) {
     // RFC 1337 §3 fix F1: an answer to an old duplicate must not end TIME-WAIT early.
-    ++drops_.bad_reset;
+    ++shared_.drops.bad_reset;
     return false;
   }
   if (segment.has(kRst)) {
@@ -179,11 +182,11 @@ bool Connection::check_reset_and_syn(const Segment& segment, Instant now, Owner&
         end(state_ == State::syn_received && !passive_ ? Ending::refused : Ending::reset, owner);
         break;
       case Admit::challenge:
-        ++drops_.bad_reset;
+        ++shared_.drops.bad_reset;
         challenge(now, owner);
         break;
       case Admit::drop:
-        ++drops_.bad_reset;
+        ++shared_.drops.bad_reset;
         break;
     }
     return false;
@@ -191,7 +194,7 @@ bool Connection::check_reset_and_syn(const Segment& segment, Instant now, Owner&
   if (segment.has(kSyn)) {
     // In a simultaneous open the peer's SYN comes again with the ACK of ours.
     if (state_ == State::syn_received && segment.seq == irs_ && segment.has(kAck)) return true;
-    ++drops_.bad_syn;
+    ++shared_.drops.bad_syn;
     challenge(now, owner);
     return false;
   }
@@ -201,12 +204,12 @@ bool Connection::check_reset_and_syn(const Segment& segment, Instant now, Owner&
 // RFC 9293 §3.10.7.4, fifth, and RFC 5961 §5. `true`: go on with the data.
 bool Connection::check_ack(const Segment& segment, Instant now, std::optional<Segment>& reset) {
   if (!segment.has(kAck)) {
-    ++drops_.no_ack;
+    ++shared_.drops.no_ack;
     return false;
   }
   if (state_ == State::syn_received) {
     if (segment.ack != iss_ + 1) {
-      ++drops_.bad_ack;
+      ++shared_.drops.bad_ack;
       reset = reset_for(segment);
       return false;
     }
@@ -216,16 +219,16 @@ bool Connection::check_ack(const Segment& segment, Instant now, std::optional<Se
 }
 
 void Connection::after_fin_acked(Instant now) {
-  if (!sender_->fin_acked()) return;
+  if (!send_.fin_acked()) return;
   switch (state_) {
     case State::fin_wait_1:
       state_ = State::fin_wait_2;
       // RFC 9293 §3.10.7.4 leaves open how long; nobody reads any more, so not for ever.
-      if (discard_) time_wait_until_ = now + options_.time_wait;
+      if (discard_) time_wait_until_ = now + own().time_wait;
       break;
     case State::closing:
       state_ = State::time_wait;
-      time_wait_until_ = now + options_.time_wait;  // RFC 9293 MUST-13
+      time_wait_until_ = now + own().time_wait;  // RFC 9293 MUST-13
       break;
     default:
       break;
@@ -233,15 +236,21 @@ void Connection::after_fin_acked(Instant now) {
 }
 
 void Connection::take_ack(const Segment& segment, Instant now, Owner& owner) {
-  if (segment.ack < sender_->una()) return;  // an old duplicate
+  if (segment.ack < send_.una) return;  // an old duplicate
   const SegmentOptions& options = segment.options;
   // RFC 7323 §3.2: an echo is meaningful with ACK; RFC 7323 §4.1.
   const Duration echo_rtt = timestamps_ok_ && options.timestamps && options.ts_echo != 0
                                 ? timestamps_.since(options.ts_echo, now)
                                 : Duration(-1);
+  const uint32_t window = segment.has(kSyn) ? segment.window : window_of(segment);
+  if (!sender_) {
+    // Nothing is in flight, so there is nothing to acknowledge.
+    send_.update_window(segment.seq, segment.ack, window);
+    return;
+  }
   sender_->on_ack({.seq = segment.seq,
                    .ack = segment.ack,
-                   .window = segment.has(kSyn) ? segment.window : window_of(segment),
+                   .window = window,
                    .blocks = options.blocks(),
                    .echo_rtt = echo_rtt,
                    .has_data = segment.length() != 0,
@@ -250,8 +259,16 @@ void Connection::take_ack(const Segment& segment, Instant now, Owner& owner) {
   after_fin_acked(now);
 }
 
+bool Connection::want_out_of_order() {
+  return out_of_order_ || shared_.out_of_order.take(out_of_order_, own().reassembly);
+}
+
+void Connection::note_duplicate(SeqRange range) {
+  if (want_out_of_order()) out_of_order_->sacks.set_duplicate(range);
+}
+
 void Connection::deliver_in_order(Owner& owner) {
-  while (const auto slice = reassembly_.pop(rcv_nxt_)) {
+  while (const auto slice = out_of_order_->queue.pop(rcv_nxt_)) {
     if (slice->length == 0) {
       owner.release(slice->buffer);
       continue;
@@ -261,7 +278,7 @@ void Connection::deliver_in_order(Owner& owner) {
     ++unread_buffers_;
     owner.deliver(*slice);
   }
-  sacks_.advance(rcv_nxt_);
+  out_of_order_->sacks.advance(rcv_nxt_);
 }
 
 // RFC 9293 §3.10.7.4, seventh. False: the connection ended.
@@ -274,7 +291,7 @@ bool Connection::take_data(const Segment& segment, Instant now, Owner& owner) {
   }
   if (discard_ && segment.payload.length != 0 && segment.seq + segment.payload.length > rcv_nxt_) {
     // RFC 9293 SHLD-3, RFC 2525 §2.17: data that nobody will read is answered with a reset.
-    ++drops_.after_close;
+    ++shared_.drops.after_close;
     drop_payload(segment, owner);
     reset_due_ = true;
     end(Ending::aborted, owner);
@@ -287,53 +304,74 @@ bool Connection::take_data(const Segment& segment, Instant now, Owner& owner) {
                                rcv_nxt_, window_.window(rcv_nxt_));
   Arrival arrival{
       .fin = trimmed.kept.fin, .ce = ecn_ok_ && segment.ce, .cwr = ecn_ok_ && segment.has(kCwr)};
-  const bool waiting = !reassembly_.empty();
   if (trimmed.kept.payload == 0) {
     drop_payload(segment, owner);
   } else {
     Slice slice = segment.payload;
     slice.offset = static_cast<uint16_t>(slice.offset + trimmed.skipped);
     slice.length = static_cast<uint16_t>(trimmed.kept.payload);
-    arrival.out_of_order = trimmed.kept.seq != rcv_nxt_;
-    if (!arrival.out_of_order && !waiting) {
-      rcv_nxt_ += slice.length;
-      arrival.payload = slice.length;
-      unread_bytes_ += slice.length;
-      ++unread_buffers_;
-      owner.deliver(slice);
+    if (trimmed.kept.seq != rcv_nxt_ || out_of_order_) {
+      queue_payload(trimmed.kept.seq, slice, arrival, owner);
     } else {
-      const InsertResult result = reassembly_.insert(rcv_nxt_, trimmed.kept.seq, slice);
-      if (result.holds == 0) owner.release(slice.buffer);
-      if (result.holds > 1) owner.hold(slice.buffer, result.holds - 1);
-      if (result.outcome == InsertOutcome::too_many_bytes ||
-          result.outcome == InsertOutcome::too_many_buffers) {
-        ++drops_.out_of_order_full;
-      }
-      if (result.outcome == InsertOutcome::beyond_fin) ++drops_.beyond_fin;
-      if (sack_ok_ && !result.range.empty()) sacks_.add(result.range);
-      if (sack_ok_ && !result.duplicate.empty()) sacks_.set_duplicate(result.duplicate);
-      const Seq before = rcv_nxt_;
-      deliver_in_order(owner);
-      arrival.payload = static_cast<uint32_t>(rcv_nxt_ - before);
-      arrival.fills_gap = waiting && rcv_nxt_ != before;
-      arrival.out_of_order = rcv_nxt_ == before;
+      take_payload(slice, owner);
+      arrival.payload = slice.length;
     }
   }
+  bool finished = false;
   if (trimmed.kept.fin) {
     const Seq fin = trimmed.kept.seq + trimmed.kept.payload;
-    if (!reassembly_.note_fin(fin)) ++drops_.beyond_fin;
+    finished = fin == rcv_nxt_ && !out_of_order_;
+    if (!finished && want_out_of_order() && !out_of_order_->queue.note_fin(fin)) {
+      ++shared_.drops.beyond_fin;
+    }
   }
   if (arrival.payload != 0 || arrival.fin || segment.payload.length != 0) {
     ack_.on_segment(now, arrival);
   }
-  if (reassembly_.fin_reached(rcv_nxt_)) take_fin(now);
+  if (finished || (out_of_order_ && out_of_order_->queue.fin_reached(rcv_nxt_))) take_fin(now);
   return true;
+}
+
+void Connection::take_payload(Slice slice, Owner& owner) {
+  rcv_nxt_ += slice.length;
+  unread_bytes_ += slice.length;
+  ++unread_buffers_;
+  owner.deliver(slice);
+}
+
+// Something is missing, or was.
+void Connection::queue_payload(Seq seq, Slice slice, Arrival& arrival, Owner& owner) {
+  arrival.out_of_order = true;
+  if (!want_out_of_order()) {
+    ++shared_.drops.out_of_order_full;
+    return owner.release(slice.buffer);
+  }
+  Reassembly& queue = out_of_order_->queue;
+  SackList& sacks = out_of_order_->sacks;
+  const bool waiting = !queue.empty();
+  const InsertResult result = queue.insert(rcv_nxt_, seq, slice);
+  if (result.holds == 0) owner.release(slice.buffer);
+  if (result.holds > 1) owner.hold(slice.buffer, result.holds - 1);
+  if (result.outcome == InsertOutcome::too_many_bytes ||
+      result.outcome == InsertOutcome::too_many_buffers) {
+    ++shared_.drops.out_of_order_full;
+  }
+  if (result.outcome == InsertOutcome::beyond_fin) ++shared_.drops.beyond_fin;
+  if (sack_ok_ && !result.range.empty()) sacks.add(result.range);
+  if (sack_ok_ && !result.duplicate.empty()) sacks.set_duplicate(result.duplicate);
+  const Seq before = rcv_nxt_;
+  deliver_in_order(owner);
+  arrival.payload = static_cast<uint32_t>(rcv_nxt_ - before);
+  arrival.fills_gap = waiting && rcv_nxt_ != before;
+  arrival.out_of_order = rcv_nxt_ == before;
+  drop_out_of_order();
 }
 
 // RFC 9293 §3.10.7.4, eighth.
 void Connection::take_fin(Instant now) {
   if (peer_finished_) return;
   peer_finished_ = true;
+  out_of_order_.release();  // nothing comes behind it
   rcv_nxt_ += 1;
   ack_.require_now();
   switch (state_) {
@@ -346,7 +384,7 @@ void Connection::take_fin(Instant now) {
       break;
     case State::fin_wait_2:
       state_ = State::time_wait;
-      time_wait_until_ = now + options_.time_wait;
+      time_wait_until_ = now + own().time_wait;
       break;
     default:
       break;
@@ -372,17 +410,17 @@ std::optional<Segment> Connection::process(const Segment& segment, Instant now, 
   }
   heard_ = now;
   keep_alive_sent_ = 0;
-  sender_->begin_burst();
+  if (sender_) sender_->begin_burst();
   const AckBounds bounds{
-      .snd_una = sender_->una(), .snd_nxt = sender_->nxt(), .max_snd_wnd = sender_->max_window()};
+      .snd_una = send_.una, .snd_nxt = send_.nxt, .max_snd_wnd = send_.max_window};
   if (admit_ack(segment.ack, bounds) != Admit::accept) {
-    ++drops_.bad_ack;
+    ++shared_.drops.bad_ack;
     challenge(now, owner);
     drop_payload(segment, owner);
     return std::nullopt;
   }
   take_ack(segment, now, owner);
-  if (state_ == State::last_ack && sender_->fin_acked()) {
+  if (state_ == State::last_ack && send_.fin_acked()) {
     drop_payload(segment, owner);
     end(Ending::orderly, owner);
     return std::nullopt;

@@ -25,6 +25,8 @@ class Cubic {
   void on_app_limited(Instant now) noexcept;
 
   [[nodiscard]] uint64_t w_max() const noexcept { return w_max_; }
+  // Where an earlier instance left off.
+  void set_w_max(uint64_t bytes) noexcept { w_max_ = bytes; }
   [[nodiscard]] uint64_t k_ms() const noexcept { return k_ms_; }
   // W_cubic `ms` milliseconds into the epoch, in bytes, not below 0. (RFC 9438 §4.2 equation 1)
   [[nodiscard]] uint64_t w_cubic(uint64_t ms, uint32_t mss) const noexcept;

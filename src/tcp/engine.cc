@@ -22,32 +22,32 @@ Engine::Engine(const EngineOptions& options, const EngineKeys& keys, EngineOwner
     : options_(options),
       keys_(keys),
       owner_(owner),
-      places_(options.connections_max),
-      by_tuple_(0, TupleHash{keys.table}),
+      shared_(options.connection, options.in_flight_max != 0
+                                      ? options.in_flight_max
+                                      : std::clamp(options.connections_max, 1U, 65536U)),
+      by_tuple_(0, PlaceHash{this}, PlaceEqual{this}),
       half_open_(options.half_open_max, keys.table),
       time_wait_(options.time_wait_max, keys.table, options.connection.time_wait),
       timers_(options.connections_max, now),
       challenges_(options.challenges_per_second),
       ports_(options.ports, keys.ports, keys.port_groups) {
   by_tuple_.reserve(options.connections_max);
-  free_places_.reserve(options.connections_max);
-  for (uint32_t i = options.connections_max; i-- > 0;) free_places_.push_back(i);
 }
 
 Engine::~Engine() {
-  for (const auto& [tuple, index] : by_tuple_) {
+  for (const uint32_t index : by_tuple_) {
     running_ = index;
-    places_[index].connection->abort(*this);
+    place(index).connection->abort(*this);
   }
 }
 
 // --- Callbacks of the connection that runs -----------------------------------------------------
 
 void Engine::deliver(Slice slice) {
-  Place& place = places_[running_];
-  if (!place.told_open) {
-    place.told_open = true;
-    owner_.opened(id_of(running_), place.listener);
+  Place& here = place(running_);
+  if (!here.told_open) {
+    here.told_open = true;
+    owner_.opened(id_of(running_), here.listener);
   }
   owner_.deliver(id_of(running_), slice);
 }
@@ -63,9 +63,16 @@ bool Engine::may_challenge(Instant now, ChallengeState& connection) {
 // --- Places -----------------------------------------------------------------------------------
 
 std::optional<uint32_t> Engine::take_place() {
-  if (free_places_.empty()) {
+  if (!place_free()) {
     ++counters_.connections_full;
     return std::nullopt;
+  }
+  if (free_places_.empty()) {
+    const uint32_t n = std::min(kChunk, options_.connections_max - places_made_);
+    chunks_.push_back(std::make_unique<Place[]>(n));
+    free_places_.reserve(places_made_ + n);
+    for (uint32_t i = n; i-- > 0;) free_places_.push_back(places_made_ + i);
+    places_made_ += n;
   }
   const uint32_t index = free_places_.back();
   free_places_.pop_back();
@@ -73,50 +80,49 @@ std::optional<uint32_t> Engine::take_place() {
 }
 
 Engine::Place* Engine::lookup(ConnectionId connection) noexcept {
-  if (connection.index >= places_.size()) return nullptr;
-  Place& place = places_[connection.index];
-  if (place.connection == nullptr || place.generation != connection.generation) return nullptr;
-  return &place;
+  if (connection.index >= places_made_) return nullptr;
+  Place& found = place(connection.index);
+  if (!found.connection || found.generation != connection.generation) return nullptr;
+  return &found;
 }
 
 const Connection* Engine::find(ConnectionId connection) const noexcept {
-  const Place* place = const_cast<Engine*>(this)->lookup(connection);
-  return place == nullptr ? nullptr : place->connection.get();
+  const Place* found = const_cast<Engine*>(this)->lookup(connection);
+  return found == nullptr ? nullptr : &*found->connection;
 }
 
 void Engine::touch(uint32_t index) {
-  if (places_[index].in_work) return;
-  places_[index].in_work = true;
+  if (place(index).in_work) return;
+  place(index).in_work = true;
   work_.push_back(index);
 }
 
 // The handle becomes void, and the place free.
 void Engine::give_back(uint32_t index, Ending ending) {
-  Place& place = places_[index];
+  Place& here = place(index);
   owner_.closed(id_of(index), ending);
   timers_.cancel(index);
-  by_tuple_.erase(place.tuple);
-  place.connection.reset();
-  ++place.generation;
-  if (place.generation == 0) place.generation = 1;
-  place.told_open = place.told_finished = false;
-  place.challenges = {};
+  by_tuple_.erase(index);
+  here.connection.reset();
+  ++here.generation;
+  if (here.generation == 0) here.generation = 1;
+  here.told_open = here.told_finished = false;
   free_places_.push_back(index);
 }
 
 // Tells what has happened, after everything that could leave now has left.
 void Engine::settle(uint32_t index, Instant now) {
-  Place& place = places_[index];
-  const Connection& connection = *place.connection;
+  Place& here = place(index);
+  const Connection& connection = *here.connection;
   const State state = connection.state();
-  const bool opened = connection.sender() != nullptr;
-  if (opened && !place.told_open) {
-    place.told_open = true;
+  const bool opened = connection.opened();
+  if (opened && !here.told_open) {
+    here.told_open = true;
     ++counters_.opened;
-    owner_.opened(id_of(index), place.listener);
+    owner_.opened(id_of(index), here.listener);
   }
-  if (connection.peer_finished() && !place.told_finished) {
-    place.told_finished = true;
+  if (connection.peer_finished() && !here.told_finished) {
+    here.told_finished = true;
     owner_.peer_finished(id_of(index));
   }
   if (state == State::closed) return give_back(index, connection.ending());
@@ -128,11 +134,11 @@ void Engine::settle(uint32_t index, Instant now) {
   // RFC 9293 §3.3.2: what TIME-WAIT needs is little; the connection's memory goes.
   const Timestamps* timestamps = connection.timestamps();
   TimeWaitEntry entry{
-      .tuple = place.tuple, .snd_nxt = connection.sender()->nxt(), .rcv_nxt = connection.rcv_nxt()};
+      .tuple = here.tuple, .snd_nxt = connection.send_state().nxt, .rcv_nxt = connection.rcv_nxt()};
   if (timestamps != nullptr) {
     entry.timestamps = true;
     entry.ts_recent = timestamps->echo();
-    entry.ts_offset = timestamp_offset(keys_.timestamps, place.tuple);
+    entry.ts_offset = timestamp_offset(keys_.timestamps, here.tuple);
   }
   time_wait_.insert(entry, now);
   give_back(index, Ending::orderly);
@@ -164,26 +170,25 @@ Result<ConnectionId> Engine::connect(const Address& local, const Address& remote
   tuple.local_port = *port;
   const auto index = take_place();
   if (!index) return fail(Code::busy, "as many connections are open as the engine may have");
-  Place& place = places_[*index];
-  place.tuple = tuple;
-  place.listener = UINT32_MAX;
-  place.connection =
-      std::make_unique<Connection>(options_.connection,
-                                   Connection::Identity{initial_sequence(keys_.isn, tuple, now),
-                                                        timestamp_offset(keys_.timestamps, tuple)},
-                                   now);
-  by_tuple_.emplace(tuple, *index);
+  Place& here = place(*index);
+  here.tuple = tuple;
+  here.listener = UINT32_MAX;
+  here.connection.emplace(shared_,
+                          Connection::Identity{initial_sequence(keys_.isn, tuple, now),
+                                               timestamp_offset(keys_.timestamps, tuple)},
+                          now);
+  by_tuple_.insert(*index);
   touch(*index);
   return id_of(*index);
 }
 
 template <typename Call>
 Result<> Engine::with(ConnectionId connection, Call&& call) {
-  Place* place = lookup(connection);
-  if (place == nullptr) return no_such_connection();
+  Place* found = lookup(connection);
+  if (found == nullptr) return no_such_connection();
   running_ = connection.index;
   touch(connection.index);
-  return call(*place->connection);
+  return call(*found->connection);
 }
 
 Result<> Engine::write(ConnectionId connection, Slice slice, uint64_t cookie) {
@@ -240,19 +245,19 @@ bool Engine::dispatch(Instant now, FourTuple& tuple, Outgoing& out) {
   }
   while (!work_.empty()) {
     const uint32_t index = work_.front();
-    Place& place = places_[index];
-    if (place.connection != nullptr) {
+    Place& here = place(index);
+    if (here.connection) {
       running_ = index;
-      if (place.connection->dispatch(now, out, *this)) {
-        tuple = place.tuple;
+      if (here.connection->dispatch(now, out, *this)) {
+        tuple = here.tuple;
         ++counters_.segments_out;
         return true;
       }
-      place.in_work = false;
+      here.in_work = false;
       work_.pop_front();
       settle(index, now);
     } else {
-      place.in_work = false;
+      here.in_work = false;
       work_.pop_front();
     }
   }

@@ -14,9 +14,11 @@
 #include <unordered_map>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "paste/result.h"
 #include "paste/slot.h"
 #include "tcp/connection.h"
+#include "tcp/engine_options.h"
 #include "tcp/packet.h"
 #include "tcp/ports.h"
 #include "tcp/syn_queue.h"
@@ -24,51 +26,6 @@
 #include "tcp/timer_wheel.h"
 
 namespace paste::tcp {
-
-struct EngineOptions {
-  ConnectionOptions connection;
-  uint32_t connections_max = 16384;
-  uint32_t half_open_max = 4096;
-  uint32_t time_wait_max = 16384;
-  uint32_t resets_max = 256;  // waiting to leave; more are dropped and counted
-  uint32_t challenges_per_second = 1000;
-  PortRange ports;
-};
-
-// Secret and random, new at each start.
-struct EngineKeys {
-  SipKey isn, timestamps, cookies, table, ports, port_groups;
-};
-
-// What the engine needs, and whom it tells. No callback may call the engine.
-class EngineOwner {
- public:
-  // A connection was accepted, or one that connect() began is open.
-  virtual void opened(ConnectionId connection, uint32_t listener) = 0;
-  // In-order bytes; the hold is the callee's.
-  virtual void deliver(ConnectionId connection, Slice slice) = 0;
-  virtual void peer_finished(ConnectionId connection) = 0;
-  // The handle is void from now on.
-  virtual void closed(ConnectionId connection, Ending ending) = 0;
-  virtual void acknowledged(ConnectionId connection, Slice slice, uint64_t cookie) = 0;
-  virtual void release(BufferName buffer) = 0;
-  virtual void hold(BufferName buffer, uint32_t n) = 0;
-  [[nodiscard]] virtual uint32_t free_buffers() const = 0;
-  // A fresh random number.
-  [[nodiscard]] virtual uint64_t draw() = 0;
-
- protected:
-  ~EngineOwner() = default;
-};
-
-struct EngineCounters {
-  uint64_t segments_in = 0, segments_out = 0;
-  uint64_t opened = 0, accepted = 0, cookies_sent = 0, cookies_taken = 0, cookies_bad = 0;
-  uint64_t refused = 0;           // segments that no connection or listener wanted
-  uint64_t connections_full = 0;  // handshakes that found no room
-  uint64_t resets_dropped = 0;    // more than resets_max were waiting
-  uint64_t half_open_given_up = 0;
-};
 
 class Engine final : private Owner {
  public:
@@ -109,14 +66,36 @@ class Engine final : private Owner {
 
  private:
   struct Place {
-    std::unique_ptr<Connection> connection;
+    std::optional<Connection> connection;
     FourTuple tuple;
     uint32_t generation = 1;
     uint32_t listener = 0;
-    ChallengeState challenges;
     bool told_open = false;
     bool told_finished = false;
     bool in_work = false;
+  };
+  static constexpr uint32_t kChunk = 1024;
+  // The table holds the places' numbers only: the tuples lie in the places.
+  struct PlaceHash {
+    using is_transparent = void;
+    const Engine* engine;
+    [[nodiscard]] size_t operator()(const FourTuple& t) const noexcept {
+      return TupleHash{engine->keys_.table}(t);
+    }
+    [[nodiscard]] size_t operator()(uint32_t index) const noexcept {
+      return (*this)(engine->place(index).tuple);
+    }
+  };
+  struct PlaceEqual {
+    using is_transparent = void;
+    const Engine* engine;
+    [[nodiscard]] bool operator()(uint32_t a, uint32_t b) const noexcept { return a == b; }
+    [[nodiscard]] bool operator()(uint32_t a, const FourTuple& b) const noexcept {
+      return engine->place(a).tuple == b;
+    }
+    [[nodiscard]] bool operator()(const FourTuple& a, uint32_t b) const noexcept {
+      return engine->place(b).tuple == a;
+    }
   };
   static constexpr Duration kCookieLife = std::chrono::seconds(128);
   struct Reply {
@@ -145,6 +124,9 @@ class Engine final : private Owner {
   void queue_reply(const FourTuple& tuple, const Segment& segment);
   void drop_payload(const Packet& packet);
 
+  [[nodiscard]] bool place_free() const noexcept {
+    return !free_places_.empty() || places_made_ < options_.connections_max;
+  }
   [[nodiscard]] std::optional<uint32_t> take_place();
   void settle(uint32_t index, Instant now);
   void give_back(uint32_t index, Ending ending);
@@ -152,17 +134,22 @@ class Engine final : private Owner {
   [[nodiscard]] Place* lookup(ConnectionId connection) noexcept;
   template <typename Call>
   Result<> with(ConnectionId connection, Call&& call);
+  [[nodiscard]] Place& place(uint32_t index) const noexcept {
+    return chunks_[index / kChunk][index % kChunk];
+  }
   [[nodiscard]] ConnectionId id_of(uint32_t index) const noexcept {
-    return {index, places_[index].generation};
+    return {index, place(index).generation};
   }
 
   EngineOptions options_;
   EngineKeys keys_;
   EngineOwner& owner_;
   EngineCounters counters_;
-  std::vector<Place> places_;
+  Shared shared_;
+  std::vector<std::unique_ptr<Place[]>> chunks_;  // a place never moves
+  uint32_t places_made_ = 0;
   std::vector<uint32_t> free_places_;
-  std::unordered_map<FourTuple, uint32_t, TupleHash> by_tuple_;
+  absl::flat_hash_set<uint32_t, PlaceHash, PlaceEqual> by_tuple_;
   std::unordered_map<uint16_t, uint32_t> listeners_;
   SynQueue half_open_;
   TimeWait time_wait_;

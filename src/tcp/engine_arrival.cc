@@ -23,10 +23,10 @@ void Engine::arrive(const Packet& packet, Instant now) {
     arrive_without_connection(packet, now);
     return;
   }
-  const uint32_t index = found->second;
+  const uint32_t index = *found;
   running_ = index;
   touch(index);
-  if (const auto reset = places_[index].connection->process(packet.segment, now, *this)) {
+  if (const auto reset = place(index).connection->process(packet.segment, now, *this)) {
     queue_reply(packet.tuple, *reset);
   }
 }
@@ -163,7 +163,7 @@ void Engine::arrive_ack(const Packet& packet, uint32_t listener, Instant now) {
       refuse(packet);
       return drop_payload(packet);
     }
-    if (free_places_.empty()) {
+    if (!place_free()) {
       ++counters_.connections_full;  // it stays half-open: the peer sends again, room may come
       return drop_payload(packet);
     }
@@ -215,17 +215,16 @@ void Engine::accept(const Packet& packet, const SynEntry& entry, Instant now) {
   if (entry.scaling) syn.options.shift = entry.shift;
   syn.options.timestamps = entry.timestamps;
   syn.options.ts_value = entry.tsval;
-  Place& place = places_[*index];
-  place.tuple = entry.tuple;
-  place.listener = entry.listener;
-  place.connection = std::make_unique<Connection>(
-      options_.connection, Connection::Identity{entry.iss, entry.ts_offset}, syn, now);
-  place.connection->resume_handshake(entry.sent, entry.first);
-  by_tuple_.emplace(entry.tuple, *index);
+  Place& here = place(*index);
+  here.tuple = entry.tuple;
+  here.listener = entry.listener;
+  here.connection.emplace(shared_, Connection::Identity{entry.iss, entry.ts_offset}, syn, now);
+  here.connection->resume_handshake(entry.sent, entry.first);
+  by_tuple_.insert(*index);
   ++counters_.accepted;
   running_ = *index;
   touch(*index);
-  if (const auto reset = place.connection->process(packet.segment, now, *this)) {
+  if (const auto reset = here.connection->process(packet.segment, now, *this)) {
     queue_reply(packet.tuple, *reset);
   }
 }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <type_traits>
+#include <utility>
 
 #include "base/check.h"
 
@@ -20,10 +21,28 @@ class GrowingRing {
 
  public:
   static constexpr uint32_t kFirstCapacity = 8;
+  static constexpr uint32_t kKeptCapacity = 64;
 
   // At most `limit` elements. REQUIRES: 1 ≤ limit ≤ 2^30.
   explicit GrowingRing(uint32_t limit) noexcept : limit_(limit) {
     PASTE_CHECK(limit >= 1 && limit <= (1U << 30));
+  }
+  // Takes over the allocation of `old`, unless it is large: what one connection needed for a long
+  // path is not kept for the next. At most `limit` elements.
+  GrowingRing(uint32_t limit, GrowingRing&& old) noexcept : GrowingRing(limit) {
+    if (old.capacity_ > kKeptCapacity) return;
+    slots_ = std::move(old.slots_);
+    capacity_ = std::exchange(old.capacity_, 0);
+    old.clear();
+  }
+  GrowingRing(GrowingRing&& other) noexcept { *this = std::move(other); }
+  GrowingRing& operator=(GrowingRing&& other) noexcept {
+    slots_ = std::move(other.slots_);
+    capacity_ = std::exchange(other.capacity_, 0);
+    head_ = std::exchange(other.head_, 0);
+    size_ = std::exchange(other.size_, 0);
+    limit_ = other.limit_;
+    return *this;
   }
 
   [[nodiscard]] uint32_t size() const noexcept { return size_; }
@@ -80,7 +99,7 @@ class GrowingRing {
   uint32_t capacity_ = 0;
   uint32_t head_ = 0;
   uint32_t size_ = 0;
-  uint32_t limit_;
+  uint32_t limit_ = 1;
 };
 
 }  // namespace paste::tcp

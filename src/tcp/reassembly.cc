@@ -140,10 +140,4 @@ void Reassembly::compact() noexcept {
   head_ = 0;
 }
 
-void Reassembly::release_memory() noexcept {
-  PASTE_CHECK(empty());
-  pieces_ = {};
-  head_ = 0;
-}
-
 }  // namespace paste::tcp

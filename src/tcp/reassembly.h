@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "paste/slot.h"
@@ -50,7 +51,7 @@ struct InsertResult {
 };
 
 // One connection's queue. Not thread-safe. Memory grows to 2 × buffers_max pieces of 12 bytes and
-// is kept until release_memory(), so that nothing is allocated in steady state.
+// is kept, so that nothing is allocated in steady state.
 class Reassembly {
  public:
   explicit Reassembly(ReassemblyLimits limits) noexcept : limits_(limits) {}
@@ -71,6 +72,7 @@ class Reassembly {
   // nothing changes, if another FIN is known or bytes beyond this one are queued.
   bool note_fin(Seq fin) noexcept;
   // True when everything before the FIN was received.
+  [[nodiscard]] bool fin_known() const noexcept { return has_fin_; }
   [[nodiscard]] bool fin_reached(Seq rcv_nxt) const noexcept { return has_fin_ && rcv_nxt == fin_; }
 
   // Writes the merged ranges, lowest first; returns how many fitted.
@@ -89,15 +91,21 @@ class Reassembly {
   [[nodiscard]] uint32_t pieces() const noexcept {
     return static_cast<uint32_t>(pieces_.size() - head_);
   }
-  // Gives the memory of an empty queue back, for connections that fall idle. REQUIRES: empty().
-  void release_memory() noexcept;
 
- private:
   struct Piece {
     Seq begin;
     Slice slice;
     [[nodiscard]] Seq end() const noexcept { return begin + slice.length; }
   };
+  using Storage = std::vector<Piece>;
+  // With the allocation of an earlier queue.
+  Reassembly(ReassemblyLimits limits, Storage&& storage) noexcept
+      : limits_(limits), pieces_(std::move(storage)) {
+    pieces_.clear();
+  }
+  [[nodiscard]] Storage take_storage() noexcept { return std::move(pieces_); }
+
+ private:
   static_assert(sizeof(Piece) == 12);
   static constexpr size_t kRun = 64;
 

@@ -34,7 +34,6 @@ TEST(Reassembly, TrimsTheNewSliceAndKeepsTheOld) {
     EXPECT_EQ(queue.pop(base + 50)->length, 0);
     EXPECT_TRUE(queue.empty());
     EXPECT_EQ(queue.bytes(), 0u);
-    queue.release_memory();
   }
 }
 

@@ -23,7 +23,7 @@ void RttEstimator::on_sample(const RttSample& sample, Instant now) noexcept {
   if (sample.ambiguous) return;  // RFC 6298 §3: Karn's algorithm
   const Duration rtt = std::max(sample.rtt, Duration(1));
   latest_ = rtt;
-  min_.add(rtt, now, options_.min_window);
+  min_.add(rtt, now, std::chrono::microseconds(min_window_us_));
   if (!measured()) {
     srtt_ = rtt;  // RFC 6298 §2.2
     rttvar_ = rtt / 2;
@@ -41,7 +41,7 @@ void RttEstimator::on_sample(const RttSample& sample, Instant now) noexcept {
 }
 
 void RttEstimator::on_timeout() noexcept {
-  if (rto() < options_.rto_max) ++backoff_;
+  if (rto() < rto_max()) ++backoff_;
 }
 
 void RttEstimator::on_syn_was_retransmitted() noexcept {
@@ -51,9 +51,11 @@ void RttEstimator::on_syn_was_retransmitted() noexcept {
 }
 
 Duration RttEstimator::rto() const noexcept {
-  Duration rto = std::max(base_rto_, options_.rto_min);                        // RFC 6298 §2.4
-  for (uint32_t i = 0; i < backoff_ && rto < options_.rto_max; ++i) rto *= 2;  // RFC 6298 §5.5
-  return std::min(rto, options_.rto_max);                                      // RFC 6298 §2.5
+  const Duration max = rto_max();
+  // RFC 6298 §2.4
+  Duration rto = std::max<Duration>(base_rto_, std::chrono::microseconds(rto_min_us_));
+  for (uint32_t i = 0; i < backoff_ && rto < max; ++i) rto *= 2;  // RFC 6298 §5.5
+  return std::min(rto, max);                                      // RFC 6298 §2.5
 }
 
 }  // namespace paste::tcp

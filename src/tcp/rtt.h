@@ -1,6 +1,7 @@
 // Round-trip time: the smoothed estimate, the retransmission timeout, the windowed minimum.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "paste/units.h"
@@ -53,7 +54,10 @@ class RttEstimator {
   static constexpr Duration kGranularity = std::chrono::milliseconds(1);
 
   explicit RttEstimator(const RttOptions& options = {}) noexcept
-      : options_(options), base_rto_(options.rto_initial) {}
+      : base_rto_(options.rto_initial),
+        rto_min_us_(microseconds_of(options.rto_min)),
+        rto_max_us_(microseconds_of(options.rto_max)),
+        min_window_us_(microseconds_of(options.min_window)) {}
 
   // Takes a measurement and ends the back-off; an ambiguous one is ignored. A sample below 1 ns
   // counts as 1 ns.
@@ -81,13 +85,21 @@ class RttEstimator {
   [[nodiscard]] uint32_t backoff() const noexcept { return backoff_; }
 
  private:
-  RttOptions options_;
+  // 32 bits hold more than an hour, and there are many connections.
+  [[nodiscard]] static uint32_t microseconds_of(Duration d) noexcept {
+    return static_cast<uint32_t>(std::clamp<int64_t>(d.count() / 1000, 0, UINT32_MAX));
+  }
+  [[nodiscard]] Duration rto_max() const noexcept { return std::chrono::microseconds(rto_max_us_); }
+
   Duration base_rto_;
   Duration srtt_{0};
   Duration rttvar_{0};
   Duration latest_{0};
   WindowedMin min_;
   uint32_t backoff_ = 0;
+  uint32_t rto_min_us_;
+  uint32_t rto_max_us_;
+  uint32_t min_window_us_;
 };
 
 // RFC 7323 Appendix G: ceiling(FlightSize / (SMSS × 2)), at least 1; the 2 stands for delayed

@@ -40,6 +40,10 @@ class Scoreboard {
   static constexpr uint32_t kDupThresh = 3;  // RFC 6675 §2
 
   explicit Scoreboard(uint32_t records_max) noexcept : ring_(records_max) {}
+  // The same, with the allocation of an earlier one.
+  Scoreboard(uint32_t records_max, GrowingRing<SentRecord>&& ring) noexcept
+      : ring_(records_max, std::move(ring)) {}
+  [[nodiscard]] GrowingRing<SentRecord> take_storage() noexcept { return std::move(ring_); }
 
   [[nodiscard]] bool empty() const noexcept { return ring_.empty(); }
   [[nodiscard]] bool full() const noexcept { return ring_.full(); }

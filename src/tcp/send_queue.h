@@ -23,6 +23,16 @@ class SendQueue {
   // The first byte will have the sequence number `first`; at most `slices_max` slices are held.
   SendQueue(Seq first, uint32_t slices_max) noexcept
       : ring_(slices_max), begin_(first), end_(first) {}
+  struct Entry {
+    uint64_t cookie = 0;
+    Slice slice;
+    Seq begin;
+    [[nodiscard]] Seq end() const noexcept { return begin + slice.length; }
+  };
+  // The same, with the allocation of an earlier one.
+  SendQueue(Seq first, uint32_t slices_max, GrowingRing<Entry>&& ring) noexcept
+      : ring_(slices_max, std::move(ring)), begin_(first), end_(first) {}
+  [[nodiscard]] GrowingRing<Entry> take_storage() noexcept { return std::move(ring_); }
 
   // Appends the bytes of `slice`; `cookie` comes back with it when all of it is acknowledged.
   // Errors, with the queue unchanged: busy (no room for one more slice), too_large (the bytes would
@@ -58,11 +68,6 @@ class SendQueue {
   template <typename Release>
   void abandon(Release&& release) {
     acknowledge(end_, release);
-    ring_.release();
-  }
-  // Frees the storage of an empty queue; the next append allocates again.
-  void shrink() noexcept {
-    if (ring_.empty()) ring_.release();
   }
 
   [[nodiscard]] Seq begin() const noexcept { return begin_; }
@@ -73,12 +78,6 @@ class SendQueue {
   [[nodiscard]] bool empty() const noexcept { return begin_ == end_; }
 
  private:
-  struct Entry {
-    uint64_t cookie = 0;
-    Slice slice;
-    Seq begin;
-    [[nodiscard]] Seq end() const noexcept { return begin + slice.length; }
-  };
   // The entry that covers `s`. REQUIRES: begin_ ≤ s < end_.
   [[nodiscard]] uint32_t find(Seq s) const noexcept;
 

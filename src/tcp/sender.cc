@@ -7,43 +7,55 @@
 
 namespace paste::tcp {
 
-Sender::Sender(const SenderOptions& options, const SenderStart& start, Instant now) noexcept
-    : options_(options),
-      queue_(start.first, options.slices_max),
-      board_(options.records_max),
-      rtt_(options.rtt),
-      congestion_(options.congestion, start.mss),
-      newreno_(start.first, start.mss),
-      pacing_(options.pacing),
-      una_(start.first),
-      nxt_(start.first),
-      recover_(start.first),
-      ecn_recover_(start.first),
-      window_seq_(start.window_seq),
-      window_ack_(start.window_ack),
-      window_(start.window),
-      max_window_(start.window),
-      mss_(start.mss),
-      last_sent_(now),
-      last_progress_(now),
-      sack_(start.sack),
-      ecn_(start.ecn) {
+SendState::SendState(const SenderOptions& options, const SenderStart& start, Instant now) noexcept
+    : rtt(options.rtt),
+      last_sent(now),
+      una(start.first),
+      nxt(start.first),
+      window_seq(start.window_seq),
+      window_ack(start.window_ack),
+      window(start.window),
+      max_window(start.window),
+      mss(start.mss),
+      sack(start.sack),
+      ecn(start.ecn),
+      nagle(options.nagle) {
   if (start.syn_was_retransmitted) {
-    rtt_.on_syn_was_retransmitted();
-    congestion_.on_syn_lost();
+    rtt.on_syn_was_retransmitted();
+    parked.cwnd = start.mss;  // RFC 6928 §2, RFC 5681 §3.1
   } else if (start.handshake_rtt.count() > 0) {
-    rtt_.on_sample({.rtt = start.handshake_rtt}, now);
+    rtt.on_sample({.rtt = start.handshake_rtt}, now);
   }
 }
 
+Sender::Sender(Storage&& storage, const SenderOptions& options, SendState& state,
+               SenderCounters& counters) noexcept
+    : options_(options),
+      state_(state),
+      counters_(counters),
+      queue_(state.nxt, options.slices_max, std::move(storage.slices)),
+      board_(options.records_max, std::move(storage.records)),
+      congestion_(options.congestion, state.mss),
+      newreno_(state.nxt, state.mss),
+      pacing_(options.pacing),
+      recover_(state.nxt),
+      ecn_recover_(state.nxt),
+      last_progress_(state.last_sent) {
+  congestion_.resume(state.parked);
+}
+
+Sender::Storage Sender::take_storage() noexcept {
+  return {queue_.take_storage(), board_.take_storage()};
+}
+
 Result<> Sender::write(Slice slice, uint64_t cookie) {
-  if (fin_queued_) return fail(Code::closed, "the sending direction was closed before");
+  if (state_.fin_queued) return fail(Code::closed, "the sending direction was closed before");
   return queue_.append(slice, cookie);
 }
 
 void Sender::set_mss(uint32_t mss) noexcept {
   PASTE_CHECK(mss >= 1 && mss <= 65535);
-  mss_ = mss;
+  state_.mss = mss;
   congestion_.set_mss(mss);
   // RFC 1191 §6.5, RFC 8201 §5.4: what did not fit is gone; it is no sign of congestion.
   for (uint32_t i = 0; i < board_.size(); ++i) {
@@ -63,7 +75,7 @@ std::optional<uint32_t> Sender::lost_record() const noexcept {
 
 // Bytes that congestion control lets leave now.
 uint64_t Sender::budget() const noexcept {
-  if (phase_ == Phase::recovery && sack_) return prr_budget_;
+  if (phase_ == Phase::recovery && state_.sack) return prr_budget_;
   const uint64_t window =
       phase_ == Phase::recovery ? newreno_.window() : congestion_.cwnd() + newreno_.limited_bytes();
   // Without SACK, what is lost is known only to be at the front (RFC 6582 §3.2).
@@ -74,14 +86,15 @@ uint64_t Sender::budget() const noexcept {
 // The payload of the next new segment, 0 if it is not time to send one.
 uint32_t Sender::new_length() const noexcept {
   const uint32_t waiting = unsent();
-  const uint32_t usable = window_ > flight() ? window_ - flight() : 0;
-  const uint32_t length = std::min({waiting, usable, mss_});
+  const uint32_t usable = state_.window > flight() ? state_.window - flight() : 0;
+  const uint32_t length = std::min({waiting, usable, state_.mss});
   if (length == 0) return 0;
   // RFC 9293 §3.8.6.2.1 (MUST-38): the sender's silly window avoidance, with Nagle's rule
   // (RFC 9293 §3.7.4) as its condition on what is outstanding.
-  if (length == mss_) return length;
-  if (length == waiting && (fin_queued_ || !options_.nagle || una_ == nxt_)) return length;
-  if (length >= max_window_ / 2) return length;
+  if (length == state_.mss) return length;
+  if (length == waiting && (state_.fin_queued || !state_.nagle || state_.una == state_.nxt))
+    return length;
+  if (length >= state_.max_window / 2) return length;
   return 0;
 }
 
@@ -93,27 +106,28 @@ uint32_t Sender::fill(Seq begin, uint32_t length, Outgoing& out) const noexcept 
 }
 
 void Sender::note_sent(uint32_t bytes, Instant now) noexcept {
-  pacing_.on_sent(
-      bytes, now,
-      {.cwnd = congestion_.cwnd(), .srtt = rtt_.srtt(), .slow_start = congestion_.slow_start()});
-  if (phase_ == Phase::recovery && sack_) {
+  pacing_.on_sent(bytes, now,
+                  {.cwnd = congestion_.cwnd(),
+                   .srtt = state_.rtt.srtt(),
+                   .slow_start = congestion_.slow_start()});
+  if (phase_ == Phase::recovery && state_.sack) {
     prr_.on_sent(bytes);
     prr_budget_ -= std::min<uint64_t>(prr_budget_, bytes);
   }
-  last_sent_ = now;
+  state_.last_sent = now;
   ++counters_.segments;
   // RFC 6298 §5.1.
-  if (rto_at_ == kNever) rto_at_ = now + rtt_.rto();
+  if (rto_at_ == kNever) rto_at_ = now + state_.rtt.rto();
   persist_at_ = kNever;
 }
 
 bool Sender::send_again(uint32_t record, Instant now, Outgoing& out) {
   const uint32_t payload_max = static_cast<uint32_t>(queue_.end() - board_[record].begin);
-  const uint32_t wanted = std::min({board_[record].length, mss_, payload_max});
+  const uint32_t wanted = std::min({board_[record].length, state_.mss, payload_max});
   const Seq begin = board_[record].begin;
   const uint32_t bytes = fill(begin, wanted, out);
-  const bool with_fin = fin_sent_ && bytes == payload_max && board_[record].end() == nxt_ &&
-                        bytes + 1 == board_[record].length;
+  const bool with_fin = state_.fin_sent && bytes == payload_max &&
+                        board_[record].end() == state_.nxt && bytes + 1 == board_[record].length;
   const uint32_t length = bytes + (with_fin ? 1 : 0);
   if (length == 0) return false;
   if (length < board_[record].length && !board_.split(record, length)) return false;
@@ -128,29 +142,29 @@ bool Sender::send_again(uint32_t record, Instant now, Outgoing& out) {
 
 bool Sender::send_new(uint32_t length, Instant now, Outgoing& out) {
   if (board_.full()) return false;
-  if (una_ == nxt_) {
-    congestion_.on_idle(now, last_sent_, rtt_.rto());
+  if (state_.una == state_.nxt) {
+    congestion_.on_idle(now, state_.last_sent, state_.rtt.rto());
     last_progress_ = now;
   }
-  const uint32_t bytes = fill(nxt_, length, out);
+  const uint32_t bytes = fill(state_.nxt, length, out);
   PASTE_CHECK(length == 0 || bytes > 0);
-  const bool last = nxt_ + bytes == queue_.end();
-  const bool with_fin = fin_queued_ && last;
-  out.header.seq = nxt_;
+  const bool last = state_.nxt + bytes == queue_.end();
+  const bool with_fin = state_.fin_queued && last;
+  out.header.seq = state_.nxt;
   // RFC 9293 §3.9.1.2 (MUST-61): PSH on the last segment of what was given to send.
   if (last && bytes > 0) out.header.flags |= kPsh;
   if (with_fin) out.header.flags |= kFin;
-  if (ecn_ && bytes > 0) {
+  if (state_.ecn && bytes > 0) {
     out.header.ect = true;                   // RFC 3168 §6.1.1: data, not retransmitted
     if (cwr_due_) out.header.flags |= kCwr;  // RFC 3168 §6.1.2: on the first new data
     cwr_due_ = false;
   }
   const uint32_t sequence = bytes + (with_fin ? 1 : 0);
-  PASTE_CHECK(board_.on_sent(nxt_, sequence, now).has_value());
-  nxt_ += sequence;
-  fin_sent_ = fin_sent_ || with_fin;
+  PASTE_CHECK(board_.on_sent(state_.nxt, sequence, now).has_value());
+  state_.nxt += sequence;
+  state_.fin_sent = state_.fin_sent || with_fin;
   note_sent(sequence, now);
-  cwnd_limited_ = budget() < mss_;
+  cwnd_limited_ = budget() < state_.mss;
   start_tail_timer(now);  // RFC 8985 §7.2: with every transmission of new data
   return true;
 }
@@ -165,7 +179,7 @@ Sender::Plan Sender::plan(Instant now) const noexcept {
   if (const auto lost = lost_record()) {
     // Without SACK each (partial) acknowledgement of a recovery lets one segment leave again,
     // however large the flight (RFC 6582 §3.2 step 3).
-    const bool forced = first_again_due_ || (phase_ == Phase::recovery && !sack_);
+    const bool forced = first_again_due_ || (phase_ == Phase::recovery && !state_.sack);
     if (allowed == 0 && !idle && !forced) return {};
     return {.what = What::again, .record = *lost};
   }
@@ -175,7 +189,7 @@ Sender::Plan Sender::plan(Instant now) const noexcept {
     if (allowed < length && !idle) return {};
     return {.what = What::fresh, .length = length};
   }
-  if (fin_queued_ && !fin_sent_ && unsent() == 0) return {.what = What::fresh};
+  if (state_.fin_queued && !state_.fin_sent && unsent() == 0) return {.what = What::fresh};
   return {};
 }
 
@@ -190,7 +204,7 @@ bool Sender::send_window_probe(Instant now, Outgoing& out) {
   } else if (unsent() > 0) {
     // RFC 9293 §3.8.6.1 (MUST-36): at least one octet of new data. A window that is too small to be
     // worth a segment is filled after this wait (RFC 9293 §3.8.6.2.1).
-    sent = send_new(std::clamp(std::min(usable_window(), mss_), 1U, unsent()), now, out);
+    sent = send_new(std::clamp(std::min(usable_window(), state_.mss), 1U, unsent()), now, out);
   }
   rto_at_ = probe_at_ = kNever;
   persist_at_ = again_at;
@@ -201,7 +215,7 @@ bool Sender::send_window_probe(Instant now, Outgoing& out) {
 bool Sender::send_tail_probe(Instant now, Outgoing& out) {
   tail_probe_due_ = false;
   ++counters_.probes;
-  const uint32_t length = std::min({unsent(), usable_window(), mss_});
+  const uint32_t length = std::min({unsent(), usable_window(), state_.mss});
   if (length == 0) {
     uint32_t last = board_.size();
     while (last > 0 && board_[last - 1].sacked) --last;
@@ -209,9 +223,9 @@ bool Sender::send_tail_probe(Instant now, Outgoing& out) {
   } else if (!send_new(length, now, out)) {
     return false;
   }
-  probe_.on_probe_sent(nxt_, length == 0);
+  probe_.on_probe_sent(state_.nxt, length == 0);
   probe_at_ = kNever;
-  rto_at_ = now + rtt_.rto();
+  rto_at_ = now + state_.rtt.rto();
   return true;
 }
 
@@ -230,7 +244,7 @@ bool Sender::next(Instant now, Outgoing& out) {
     case Plan::What::nothing:
       break;
   }
-  if (unsent() > 0 && budget() < mss_) cwnd_limited_ = true;
+  if (unsent() > 0 && budget() < state_.mss) cwnd_limited_ = true;
   arm_persist(now);
   return false;
 }
@@ -240,44 +254,47 @@ bool Sender::next(Instant now, Outgoing& out) {
 void Sender::start_tail_timer(Instant now) noexcept {
   // RFC 8985 §7.2: RACK watches what SACK has shown; one probe at a time.
   const bool wanted =
-      sack_ && phase_ == Phase::open && !probe_.outstanding() && board_.sacked_records() == 0;
+      state_.sack && phase_ == Phase::open && !probe_.outstanding() && board_.sacked_records() == 0;
   probe_at_ = !wanted ? kNever
                       : TailLossProbe::deadline({.now = now,
-                                                 .srtt = rtt_.srtt(),
+                                                 .srtt = state_.rtt.srtt(),
                                                  .one_segment_in_flight = board_.size() == 1,
                                                  .rto_expires = rto_at_});
 }
 
 // RFC 9293 §3.8.6.1 (MUST-35): with nothing outstanding only a probe can find the window open.
 void Sender::arm_persist(Instant now) noexcept {
-  if (persist_at_ != kNever || una_ != nxt_ || unsent() == 0 || new_length() > 0) return;
-  persist_at_ = now + rtt_.rto();
+  if (persist_at_ != kNever || state_.una != state_.nxt || unsent() == 0 || new_length() > 0)
+    return;
+  last_progress_ = now;  // R2 counts from here
+  persist_at_ = now + state_.rtt.rto();
 }
 
 // A few bursts in a round trip, but no more timers than a clock of milliseconds can give.
 Duration Sender::between_bursts() const noexcept {
-  return std::clamp<Duration>(rtt_.srtt() / 8, std::chrono::microseconds(50),
+  return std::clamp<Duration>(state_.rtt.srtt() / 8, std::chrono::microseconds(50),
                               std::chrono::milliseconds(1));
 }
 
 Instant Sender::deadline() const noexcept {
   Instant at = std::min({rto_at_, reorder_at_, probe_at_, persist_at_});
-  if (una_ != nxt_ || persist_at_ != kNever) {
+  if (state_.una != state_.nxt || persist_at_ != kNever) {
     at = std::min(at, last_progress_ + options_.user_timeout);
   }
   if (unsent() > 0 || board_.lost_bytes() > 0) {
-    if (pacing_.release() > last_sent_) at = std::min(at, pacing_.release());
-    if (pacing_.burst_over()) at = std::min(at, last_sent_ + between_bursts());
+    if (pacing_.release() > state_.last_sent) at = std::min(at, pacing_.release());
+    if (pacing_.burst_over()) at = std::min(at, state_.last_sent + between_bursts());
   }
   return at;
 }
 
 bool Sender::on_time(Instant now) {
   pacing_.forget_passed(now);
-  if (now >= last_sent_ + between_bursts()) begin_burst();
+  if (now >= state_.last_sent + between_bursts()) begin_burst();
   // RFC 9293 §3.8.3 (MUST-20): past R2 the connection is closed. Probes of a zero window that are
   // answered count as progress (MUST-37).
-  if ((una_ != nxt_ || persist_at_ != kNever) && now >= last_progress_ + options_.user_timeout) {
+  if ((state_.una != state_.nxt || persist_at_ != kNever) &&
+      now >= last_progress_ + options_.user_timeout) {
     return false;
   }
   if (reorder_at_ <= now) {
@@ -287,17 +304,19 @@ bool Sender::on_time(Instant now) {
     if (detected.lost > 0 && phase_ == Phase::open) {
       saved_ = congestion_.save();
       const uint64_t ssthresh = congestion_.on_loss(now, flight());
-      prr_.enter(
-          {.flight = flight(), .sacked = board_.sacked_bytes(), .ssthresh = ssthresh, .mss = mss_});
+      prr_.enter({.flight = flight(),
+                  .sacked = board_.sacked_bytes(),
+                  .ssthresh = ssthresh,
+                  .mss = state_.mss});
       prr_budget_ = prr_.on_ack({.delivered = 0, .pipe = board_.pipe()});
-      recover_ = nxt_;
+      recover_ = state_.nxt;
       phase_ = Phase::recovery;
       ++counters_.recoveries;
     }
   }
   if (probe_at_ <= now) {
     probe_at_ = kNever;
-    if (phase_ == Phase::open && una_ != nxt_) tail_probe_due_ = true;
+    if (phase_ == Phase::open && state_.una != state_.nxt) tail_probe_due_ = true;
   }
   if (persist_at_ <= now) on_window_probe(now);
   if (rto_at_ <= now && !tail_probe_due_) on_retransmission_timeout(now);
@@ -308,14 +327,14 @@ void Sender::on_window_probe(Instant now) noexcept {
   window_probe_due_ = true;
   persist_backoff_ = std::min(persist_backoff_ + 1, 16U);
   // RFC 9293 §3.8.6.1 (SHLD-30): the interval grows exponentially.
-  const Duration interval = rtt_.rto() * (int64_t{1} << persist_backoff_);
+  const Duration interval = state_.rtt.rto() * (int64_t{1} << persist_backoff_);
   persist_at_ = now + std::min<Duration>(interval, options_.rtt.rto_max);
 }
 
 void Sender::on_retransmission_timeout(Instant now) {
   rto_at_ = kNever;
-  if (una_ == nxt_) return;
-  if (window_ == 0) {
+  if (state_.una == state_.nxt) return;
+  if (state_.window == 0) {
     // What went into a window that has closed since is probed for, not lost to congestion.
     if (persist_at_ == kNever) persist_at_ = now;
     on_window_probe(now);
@@ -326,21 +345,21 @@ void Sender::on_retransmission_timeout(Instant now) {
   if (!again) saved_ = congestion_.save();
   congestion_.on_rto(now, flight(), timeouts_in_row_ == 0);
   ++timeouts_in_row_;
-  rtt_.on_timeout();  // RFC 6298 §5.5
-  frto_.on_timeout(una_, nxt_, again);
-  newreno_.on_timeout(nxt_);
+  state_.rtt.on_timeout();  // RFC 6298 §5.5
+  frto_.on_timeout(state_.una, state_.nxt, again);
+  newreno_.on_timeout(state_.nxt);
   if (board_.reneged()) board_.forget_sacks();  // RFC 2018 §8
-  if (sack_) {
+  if (state_.sack) {
     rack_.mark_losses_on_rto(board_, now);
   } else {
     board_.mark_all_lost();
   }
-  recover_ = nxt_;
+  recover_ = state_.nxt;
   phase_ = Phase::loss;
   first_again_due_ = true;  // RFC 6298 §5.4
   probe_.reset();
   probe_at_ = reorder_at_ = kNever;
-  rto_at_ = now + rtt_.rto();  // RFC 6298 §5.6
+  rto_at_ = now + state_.rtt.rto();  // RFC 6298 §5.6
 }
 
 }  // namespace paste::tcp

@@ -20,21 +20,34 @@
 #include "tcp/scoreboard.h"
 #include "tcp/segment.h"
 #include "tcp/send_queue.h"
+#include "tcp/send_state.h"
 #include "tcp/sender_options.h"
 
 namespace paste::tcp {
 
 class Sender {
  public:
-  Sender(const SenderOptions& options, const SenderStart& start, Instant now) noexcept;
+  // The allocations of an earlier one, to be used again.
+  struct Storage {
+    GrowingRing<SendQueue::Entry> slices{1};
+    GrowingRing<SentRecord> records{1};
+  };
+  // Goes on where `state` is; both references must outlive it. An object of a Slab.
+  Sender(Storage&& storage, const SenderOptions& options, SendState& state,
+         SenderCounters& counters) noexcept;
+  [[nodiscard]] Storage take_storage() noexcept;
+  // Nothing waits or is in flight: all that is worth keeping can go to the state.
+  [[nodiscard]] bool idle() const noexcept {
+    return state_.una == state_.nxt && queue_.empty() && state_.fin_queued == state_.fin_sent;
+  }
+  // To be called before an idle one ends.
+  void retire() noexcept { state_.parked = congestion_.park(); }
 
   // Queues the bytes; the hold moves here. Errors, with nothing changed: busy, too_large, invalid
   // (SendQueue::append), closed (finish() was called).
   [[nodiscard]] Result<> write(Slice slice, uint64_t cookie);
   // A FIN follows the last byte.
-  void finish() noexcept { fin_queued_ = true; }
-  void set_nagle(bool on) noexcept { options_.nagle = on; }
-  void set_user_timeout(Duration timeout) noexcept { options_.user_timeout = timeout; }
+  void finish() noexcept { state_.fin_queued = true; }
   // Path MTU discovery found another size (RFC 8201 §4). What is in flight and larger is cut and
   // sent again.
   void set_mss(uint32_t mss) noexcept;
@@ -70,28 +83,21 @@ class Sender {
     queue_.abandon([&](Slice slice, uint64_t cookie) { sink.acknowledged(slice, cookie); });
   }
 
-  [[nodiscard]] Seq una() const noexcept { return una_; }
-  [[nodiscard]] Seq nxt() const noexcept { return nxt_; }
-  [[nodiscard]] bool fin_acked() const noexcept { return fin_sent_ && una_ == nxt_; }
-  [[nodiscard]] bool fin_queued() const noexcept { return fin_queued_; }
+  [[nodiscard]] Seq una() const noexcept { return state_.una; }
+  [[nodiscard]] Seq nxt() const noexcept { return state_.nxt; }
+  [[nodiscard]] bool fin_queued() const noexcept { return state_.fin_queued; }
   [[nodiscard]] uint32_t queued() const noexcept { return queue_.bytes(); }
   [[nodiscard]] uint32_t unsent() const noexcept {
-    return fin_sent_ ? 0 : static_cast<uint32_t>(queue_.end() - nxt_);
+    return state_.fin_sent ? 0 : static_cast<uint32_t>(queue_.end() - state_.nxt);
   }
-  [[nodiscard]] uint32_t flight() const noexcept { return nxt_.value - una_.value; }
-  [[nodiscard]] uint32_t window() const noexcept { return window_; }
-  [[nodiscard]] uint32_t max_window() const noexcept { return max_window_; }
-  [[nodiscard]] uint32_t mss() const noexcept { return mss_; }
+  [[nodiscard]] uint32_t flight() const noexcept { return state_.flight(); }
+  [[nodiscard]] uint32_t window() const noexcept { return state_.window; }
+  [[nodiscard]] uint32_t max_window() const noexcept { return state_.max_window; }
+  [[nodiscard]] uint32_t mss() const noexcept { return state_.mss; }
   [[nodiscard]] bool in_recovery() const noexcept { return phase_ != Phase::open; }
-  [[nodiscard]] const RttEstimator& rtt() const noexcept { return rtt_; }
+  [[nodiscard]] const RttEstimator& rtt() const noexcept { return state_.rtt; }
   [[nodiscard]] const Congestion& congestion() const noexcept { return congestion_; }
   [[nodiscard]] const Scoreboard& scoreboard() const noexcept { return board_; }
-
-  struct Counters {
-    uint64_t segments = 0, retransmits = 0, timeouts = 0, recoveries = 0, probes = 0;
-    uint64_t window_probes = 0, spurious = 0, congestion_marks = 0;
-  };
-  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
  private:
   enum class Phase : uint8_t {
@@ -107,7 +113,6 @@ class Sender {
     uint32_t length = 0;  // fresh: payload bytes
   };
 
-  void update_window(const Ack& ack) noexcept;
   Delivery deliver(const Ack& ack, Instant now, SliceSink& sink);
   void sample_rtt(const Ack& ack, const Delivery& delivery, Instant now) noexcept;
   void detect_by_time(const Ack& ack, const Delivery& delivery, Instant now);
@@ -128,7 +133,7 @@ class Sender {
   [[nodiscard]] std::optional<uint32_t> lost_record() const noexcept;
   [[nodiscard]] uint32_t new_length() const noexcept;
   [[nodiscard]] uint32_t usable_window() const noexcept {
-    return window_ > flight() ? window_ - flight() : 0;
+    return state_.window > flight() ? state_.window - flight() : 0;
   }
   [[nodiscard]] bool send_window_probe(Instant now, Outgoing& out);
   [[nodiscard]] bool send_tail_probe(Instant now, Outgoing& out);
@@ -140,10 +145,11 @@ class Sender {
   uint32_t fill(Seq begin, uint32_t length, Outgoing& out) const noexcept;
   void note_sent(uint32_t bytes, Instant now) noexcept;
 
-  SenderOptions options_;
+  const SenderOptions& options_;
+  SendState& state_;
+  SenderCounters& counters_;
   SendQueue queue_;
   Scoreboard board_;
-  RttEstimator rtt_;
   Congestion congestion_;
   Rack rack_;
   TailLossProbe probe_;
@@ -152,19 +158,10 @@ class Sender {
   Frto frto_;
   Pacing pacing_;
   std::optional<Congestion::Saved> saved_;  // before the reduction that may be undone
-  Counters counters_;
 
-  Seq una_;
-  Seq nxt_;
   Seq recover_;      // the end of what was sent when recovery began
   Seq ecn_recover_;  // RFC 3168 §6.1.2: one reduction in a round trip
-  Seq window_seq_;   // SND.WL1
-  Seq window_ack_;   // SND.WL2
-  uint32_t window_;  // SND.WND
-  uint32_t max_window_;
-  uint32_t mss_;
   uint64_t prr_budget_ = 0;
-  Instant last_sent_;
   Instant last_progress_;  // or when something was first sent after nothing was outstanding
   Instant rto_at_ = kNever;
   Instant reorder_at_ = kNever;
@@ -173,10 +170,6 @@ class Sender {
   uint32_t persist_backoff_ = 0;
   uint32_t timeouts_in_row_ = 0;
   Phase phase_ = Phase::open;
-  bool sack_;
-  bool ecn_;
-  bool fin_queued_ = false;
-  bool fin_sent_ = false;
   bool cwr_due_ = false;
   bool tail_probe_due_ = false;    // RFC 8985 §7
   bool window_probe_due_ = false;  // RFC 9293 §3.8.6.1

@@ -20,32 +20,19 @@ struct Sender::Delivery {
   [[nodiscard]] bool advanced(Seq una) const noexcept { return una != una_before; }
 };
 
-void Sender::update_window(const Ack& ack) noexcept {
-  // RFC 9293 §3.10.7.4 (fifth, ESTABLISHED): an older segment does not change the window.
-  // What acknowledges more is newer too, even if it carries old data again; without it the old
-  // window would move on with una().
-  if (window_ack_ < ack.ack || window_seq_ < ack.seq ||
-      (window_seq_ == ack.seq && window_ack_ <= ack.ack)) {
-    window_ = ack.window;
-    max_window_ = std::max(max_window_, window_);
-    window_seq_ = max(window_seq_, ack.seq);
-    window_ack_ = ack.ack;
-  }
-}
-
 Sender::Delivery Sender::deliver(const Ack& ack, Instant now, SliceSink& sink) {
   Delivery d;
-  d.una_before = una_;
+  d.una_before = state_.una;
   d.flight_before = flight();
   d.sacked_before = board_.sacked_bytes();
   d.pipe_before = board_.pipe();
-  if (sack_) d.dsack = find_dsack(ack.blocks, ack.ack);
-  const std::span<const SeqRange> blocks = !sack_    ? std::span<const SeqRange>{}
-                                           : d.dsack ? ack.blocks.subspan(1)
-                                                     : ack.blocks;
+  if (state_.sack) d.dsack = find_dsack(ack.blocks, ack.ack);
+  const std::span<const SeqRange> blocks = !state_.sack ? std::span<const SeqRange>{}
+                                           : d.dsack    ? ack.blocks.subspan(1)
+                                                        : ack.blocks;
   Instant newest{};
-  d.delivered = board_.on_ack(ack.ack, nxt_, blocks, [&](const SentRecord& record) {
-    rack_.on_delivered(record, now, rtt_.min_rtt());
+  d.delivered = board_.on_ack(ack.ack, state_.nxt, blocks, [&](const SentRecord& record) {
+    rack_.on_delivered(record, now, state_.rtt.min_rtt());
     if (record.retransmitted()) {
       d.any_retransmitted = true;
     } else {
@@ -58,8 +45,9 @@ Sender::Delivery Sender::deliver(const Ack& ack, Instant now, SliceSink& sink) {
     }
     if (frto_.active() && record.begin >= frto_.recovery_point()) d.above_recovery_point = true;
   });
-  una_ = ack.ack;
-  queue_.acknowledge(una_, [&](Slice slice, uint64_t cookie) { sink.acknowledged(slice, cookie); });
+  state_.una = ack.ack;
+  queue_.acknowledge(state_.una,
+                     [&](Slice slice, uint64_t cookie) { sink.acknowledged(slice, cookie); });
   return d;
 }
 
@@ -67,21 +55,24 @@ void Sender::sample_rtt(const Ack& ack, const Delivery& d, Instant now) noexcept
   // RFC 6298 §3 (Karn): what waited behind a retransmitted segment measures the repair. An echo
   // tells which copy arrived; RFC 7323 §4.1: it counts only with an ACK that advances the window.
   Duration rtt = d.any_retransmitted ? Duration(-1) : d.rtt;
-  if (rtt.count() < 0 && d.advanced(una_)) rtt = ack.echo_rtt;
+  if (rtt.count() < 0 && d.advanced(state_.una)) rtt = ack.echo_rtt;
   if (rtt.count() >= 0) {
-    rtt_.on_sample({.rtt = rtt, .expected = expected_samples(d.flight_before, mss_)}, now);
-  } else if (d.advanced(una_) && d.original_delivered) {
-    rtt_.on_new_ack();
+    state_.rtt.on_sample({.rtt = rtt, .expected = expected_samples(d.flight_before, state_.mss)},
+                         now);
+  } else if (d.advanced(state_.una) && d.original_delivered) {
+    state_.rtt.on_new_ack();
   }
 }
 
 void Sender::enter_recovery(const Delivery& d, Instant now) {
   saved_ = congestion_.save();
   const uint64_t ssthresh = congestion_.on_loss(now, d.flight_before);
-  prr_.enter(
-      {.flight = d.flight_before, .sacked = d.sacked_before, .ssthresh = ssthresh, .mss = mss_});
+  prr_.enter({.flight = d.flight_before,
+              .sacked = d.sacked_before,
+              .ssthresh = ssthresh,
+              .mss = state_.mss});
   newreno_.set_ssthresh(ssthresh);
-  recover_ = nxt_;
+  recover_ = state_.nxt;
   phase_ = Phase::recovery;
   probe_at_ = kNever;
   probe_.reset();
@@ -90,15 +81,15 @@ void Sender::enter_recovery(const Delivery& d, Instant now) {
 
 void Sender::detect_by_time(const Ack& ack, const Delivery& d, Instant now) {
   const bool dsack_counts = d.dsack && !probe_.outstanding();
-  rack_.on_ack({.una = una_,
-                .nxt = nxt_,
+  rack_.on_ack({.una = state_.una,
+                .nxt = state_.nxt,
                 .dsack = dsack_counts,
                 .in_recovery = phase_ != Phase::open,
-                .min_rtt = rtt_.min_rtt(),
-                .srtt = rtt_.srtt()},
+                .min_rtt = state_.rtt.min_rtt(),
+                .srtt = state_.rtt.srtt()},
                board_);
-  const bool duplicate = !ack.has_data && !d.advanced(una_) && d.flight_before > 0;
-  if (probe_.on_ack({.ack = una_,
+  const bool duplicate = !ack.has_data && !d.advanced(state_.una) && d.flight_before > 0;
+  if (probe_.on_ack({.ack = state_.una,
                      .has_sack_blocks = !ack.blocks.empty(),
                      .duplicate = duplicate,
                      .dsack = d.dsack})) {
@@ -110,7 +101,7 @@ void Sender::detect_by_time(const Ack& ack, const Delivery& d, Instant now) {
   reorder_at_ = detected.deadline;
   if (detected.lost > 0 && phase_ == Phase::open) enter_recovery(d, now);
   if (phase_ == Phase::recovery) {
-    const bool safe = d.advanced(una_) && detected.lost == 0;
+    const bool safe = d.advanced(state_.una) && detected.lost == 0;
     prr_budget_ =
         prr_.on_ack({.delivered = d.delivered.bytes, .pipe = board_.pipe(), .safe = safe});
   }
@@ -119,10 +110,10 @@ void Sender::detect_by_time(const Ack& ack, const Delivery& d, Instant now) {
 void Sender::detect_by_duplicates(const Ack& ack, const Delivery& d, Instant now) {
   using Action = NewReno::Action;
   Action action = Action::none;
-  if (d.advanced(una_)) {
-    action = newreno_.on_new_ack(d.una_before, una_);
-  } else if (!ack.has_data && d.flight_before > 0 && ack.window == window_) {
-    action = newreno_.on_duplicate(una_, nxt_);  // RFC 5681 §2
+  if (d.advanced(state_.una)) {
+    action = newreno_.on_new_ack(d.una_before, state_.una);
+  } else if (!ack.has_data && d.flight_before > 0 && ack.window == state_.window) {
+    action = newreno_.on_duplicate(state_.una, state_.nxt);  // RFC 5681 §2
   }
   switch (action) {
     case Action::retransmit:
@@ -157,7 +148,7 @@ void Sender::mark_rest_lost() noexcept {
 
 void Sender::judge_timeout(const Ack&, const Delivery& d, Instant now) {
   const Frto::Verdict verdict = frto_.on_ack({.una_before = d.una_before,
-                                              .una = una_,
+                                              .una = state_.una,
                                               .newly_sacked = d.delivered.sacked_bytes > 0,
                                               .original_delivered = d.original_delivered,
                                               .above_recovery_point = d.above_recovery_point});
@@ -169,7 +160,7 @@ void Sender::judge_timeout(const Ack&, const Delivery& d, Instant now) {
       mark_rest_lost();
       break;
     case Frto::Verdict::send_new:
-      if (unsent() == 0 || window_ <= flight()) {
+      if (unsent() == 0 || state_.window <= flight()) {
         frto_.on_no_new_data();
         mark_rest_lost();
       }
@@ -182,15 +173,15 @@ void Sender::judge_timeout(const Ack&, const Delivery& d, Instant now) {
 
 void Sender::answer_congestion_mark(const Ack& ack, Instant now) noexcept {
   // RFC 3168 §6.1.2: as a loss, but once in a round trip, and never with a loss's own reduction.
-  if (!ecn_ || !ack.ece || phase_ != Phase::open || una_ < ecn_recover_) return;
+  if (!state_.ecn || !ack.ece || phase_ != Phase::open || state_.una < ecn_recover_) return;
   congestion_.on_ecn(now, flight());
   ++counters_.congestion_marks;
-  ecn_recover_ = nxt_;
+  ecn_recover_ = state_.nxt;
   cwr_due_ = true;
 }
 
 void Sender::finish_recovery(Instant now) {
-  if (phase_ == Phase::open || una_ < recover_) return;
+  if (phase_ == Phase::open || state_.una < recover_) return;
   congestion_.on_recovered(now);
   board_.on_recovered();
   if (phase_ == Phase::recovery) rack_.on_recovery_ended();
@@ -200,44 +191,44 @@ void Sender::finish_recovery(Instant now) {
 }
 
 void Sender::grow_window(const Delivery& d, Instant now) noexcept {
-  if (!d.advanced(una_)) return;
+  if (!d.advanced(state_.una)) return;
   congestion_.on_ack({.now = now,
                       .acked_bytes = d.delivered.acked_bytes,
                       .rtt = std::max(d.rtt, Duration(0)),
-                      .srtt = rtt_.srtt(),
-                      .una = una_,
-                      .nxt = nxt_,
+                      .srtt = state_.rtt.srtt(),
+                      .una = state_.una,
+                      .nxt = state_.nxt,
                       .in_recovery = phase_ == Phase::recovery,
                       .cwnd_limited = cwnd_limited_ || phase_ == Phase::loss});
 }
 
 void Sender::restart_timers(Instant now) noexcept {
-  if (una_ == nxt_) {
+  if (state_.una == state_.nxt) {
     rto_at_ = reorder_at_ = probe_at_ = kNever;  // RFC 6298 §5.2
     probe_.reset();
     return;
   }
-  rto_at_ = now + rtt_.rto();  // RFC 6298 §5.3
+  rto_at_ = now + state_.rtt.rto();  // RFC 6298 §5.3
   start_tail_timer(now);
 }
 
 void Sender::on_ack(const Ack& ack, Instant now, SliceSink& sink) {
-  const bool window_was_zero = window_ == 0;
+  const bool window_was_zero = state_.window == 0;
   const Delivery d = deliver(ack, now, sink);
-  if (!sack_) detect_by_duplicates(ack, d, now);
-  update_window(ack);
+  if (!state_.sack) detect_by_duplicates(ack, d, now);
+  state_.update_window(ack.seq, ack.ack, ack.window);
   sample_rtt(ack, d, now);
   if (frto_.active()) judge_timeout(ack, d, now);
-  if (sack_) detect_by_time(ack, d, now);
+  if (state_.sack) detect_by_time(ack, d, now);
   answer_congestion_mark(ack, now);
   grow_window(d, now);
   finish_recovery(now);
-  if (d.advanced(una_)) {
+  if (d.advanced(state_.una)) {
     last_progress_ = now;
     timeouts_in_row_ = 0;
     restart_timers(now);
   }
-  if (window_ > 0) {
+  if (state_.window > 0) {
     if (window_was_zero && !board_.empty() && persist_at_ != kNever) {
       if (board_.reneged()) board_.forget_sacks();  // RFC 2018 §8
       board_.mark_lost(0);  // the probe's octet, which the closed window refused

@@ -35,6 +35,11 @@ struct SenderStart {
   Duration handshake_rtt{0};  // 0: no sample
 };
 
+struct SenderCounters {
+  uint64_t segments = 0, retransmits = 0, timeouts = 0, recoveries = 0, probes = 0;
+  uint64_t window_probes = 0, spurious = 0, congestion_marks = 0;
+};
+
 class SliceSink {
  public:
   // A written slice is not needed any more: its hold is the callee's.

@@ -73,8 +73,9 @@ void Session::open(const tcp::ConnectionOptions& options, const tcp::SipKey& key
                    const tcp::Segment* syn) {
   const tcp::Connection::Identity identity{tcp::initial_sequence(key, tuple_, now),
                                            tcp::timestamp_offset(key, tuple_)};
-  connection_ = syn == nullptr ? std::make_unique<tcp::Connection>(options, identity, now)
-                               : std::make_unique<tcp::Connection>(options, identity, *syn, now);
+  shared_.emplace(options, 1);
+  connection_ = syn == nullptr ? std::make_unique<tcp::Connection>(*shared_, identity, now)
+                               : std::make_unique<tcp::Connection>(*shared_, identity, *syn, now);
   read_at_ = now + program_.read_after;
   dispatching_ = true;
 }
@@ -158,7 +159,7 @@ void Session::finish() {
 
 void Session::run(tcp::Instant now) {
   read(now);
-  if (connection_->state() == tcp::State::closed || connection_->sender() == nullptr || shut_) {
+  if (connection_->state() == tcp::State::closed || !connection_->opened() || shut_) {
     return;
   }
   if (program_.abort_after != 0 && received_ >= program_.abort_after) {

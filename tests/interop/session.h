@@ -108,6 +108,7 @@ class Session final : private tcp::Owner {
   tcp::ChallengeLimiter& limiter_;
   Program program_;
   tcp::FourTuple tuple_;
+  std::optional<tcp::Shared> shared_;
   std::unique_ptr<tcp::Connection> connection_;
   std::deque<Slice> unread_;
   std::string problem_;

@@ -310,8 +310,7 @@ void TapPeer::account(Session& session) {
   for (const auto& [name, n] : drops) {
     if (n != 0) totals_.drops[name] += n;
   }
-  if (connection.sender() == nullptr) return;
-  const tcp::Sender::Counters& c = connection.sender()->counters();
+  const tcp::SenderCounters& c = connection.sent();
   totals_.retransmits += c.retransmits;
   totals_.timeouts += c.timeouts;
   totals_.recoveries += c.recoveries;

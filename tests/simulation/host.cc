@@ -136,7 +136,7 @@ void Host::connect_more(tcp::Instant now) {
 // The client: sends the request, and closes when it was answered, or at once.
 void Host::advance(ConnectionId id, Exchange& exchange) {
   const tcp::Connection* connection = engine_.find(id);
-  if (connection == nullptr || connection->sender() == nullptr) return;
+  if (connection == nullptr || !connection->opened()) return;
   while (!options_.echo && exchange.produced < exchange.wanted) {
     const BufferName buffer = take(options_.buffers / 2);
     if (buffer == kNoBuffer) return;

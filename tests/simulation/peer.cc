@@ -24,6 +24,7 @@ Peer::Peer(sim::World& world, std::string name, const PeerOptions& options, sim:
       name_(std::move(name)),
       options_(options),
       out_(out),
+      shared_(options.connection, 1),
       memory_(size_t{options.buffers + 1} * kBufferSize),
       holds_(options.buffers + 1, 0),
       salt_out_(salt_of(options.tuple, true)),
@@ -97,7 +98,7 @@ void Peer::read_one(tcp::Instant now) {
 }
 
 void Peer::produce() {
-  if (connection_->sender() == nullptr || shut_) return;
+  if (!connection_->opened() || shut_) return;
   while (produced_ < options_.send_bytes && produced_ - acknowledged_ < options_.queue_bytes) {
     const BufferName buffer = take(false);
     if (buffer == kNoBuffer) return;
@@ -150,7 +151,7 @@ std::string Peer::describe() const {
 
 void Peer::connect() {
   connection_ = std::make_unique<tcp::Connection>(
-      options_.connection,
+      shared_,
       tcp::Connection::Identity{tcp::initial_sequence(kKey, options_.tuple, world_.now()),
                                 tcp::timestamp_offset(kKey, options_.tuple)},
       world_.now());
@@ -194,7 +195,7 @@ void Peer::receive(sim::Frame frame) {
     }
     listening_ = false;
     connection_ = std::make_unique<tcp::Connection>(
-        options_.connection,
+        shared_,
         tcp::Connection::Identity{tcp::initial_sequence(kKey, options_.tuple, now),
                                   tcp::timestamp_offset(kKey, options_.tuple)},
         segment, now);

@@ -82,6 +82,7 @@ class Peer final : public sim::Actor, public sim::Endpoint, private tcp::Owner {
   std::string name_;
   PeerOptions options_;
   sim::Link& out_;
+  tcp::Shared shared_;
   std::unique_ptr<tcp::Connection> connection_;
   tcp::ChallengeLimiter limiter_{1000};
   std::vector<std::byte> memory_;

@@ -22,14 +22,14 @@ constexpr Seq kPeer{5000};
 
 class Driver final : public tcp::Owner {
  public:
-  explicit Driver(const tcp::ConnectionOptions& options) {
+  explicit Driver(const tcp::ConnectionOptions& options) : shared(options, 1) {
     Segment syn;
     syn.seq = kPeer;
     syn.flags = tcp::kSyn;
     syn.window = 10'000;
     syn.options.mss = 1460;
     syn.options.sack_permitted = true;
-    connection = std::make_unique<Connection>(options, Connection::Identity{kIss, 0}, syn, now);
+    connection = std::make_unique<Connection>(shared, Connection::Identity{kIss, 0}, syn, now);
     drain();
     arrive(ack(0));
   }
@@ -69,6 +69,7 @@ class Driver final : public tcp::Owner {
   Instant now{1'000'000'000};
   uint32_t free = 1000;
   std::vector<Outgoing> sent;
+  tcp::Shared shared;
   std::unique_ptr<Connection> connection;
 };
 
@@ -122,7 +123,7 @@ TEST(Found, RenegingIsSurvivedWithAClosedWindow) {
     EXPECT_EQ(d.connection->sender()->scoreboard().counts(),
               d.connection->sender()->scoreboard().recount());
     d.arrive(d.ack(3000));
-    EXPECT_EQ(d.connection->sender()->flight(), 0U);
+    EXPECT_EQ(d.connection->send_state().flight(), 0U);
   }
 }
 
@@ -142,11 +143,11 @@ TEST(Found, ImpossibleAckIntoClosedWindowIsIgnored) {
   Segment wrong = d.ack(5000);
   wrong.payload = {2, 0, 1};
   d.arrive(wrong);
-  EXPECT_EQ(d.connection->sender()->una(), kIss + 1);
+  EXPECT_EQ(d.connection->send_state().una, kIss + 1);
   Segment right = d.ack(1000);
   right.payload = {2, 0, 1};
   d.arrive(right);
-  EXPECT_EQ(d.connection->sender()->una(), kIss + 1001);
+  EXPECT_EQ(d.connection->send_state().una, kIss + 1001);
 }
 
 TEST(Found, BlocksNeverMakeASegmentTooLarge) {
@@ -165,7 +166,7 @@ TEST(Found, BlocksNeverMakeASegmentTooLarge) {
     EXPECT_LE(out.bytes + options, 1460U);
   }
   EXPECT_TRUE(told);
-  EXPECT_EQ(d.connection->sender()->flight(), 4U * 1460);
+  EXPECT_EQ(d.connection->send_state().flight(), 4U * 1460);
 }
 
 TEST(Found, OldDataWithNewAckDoesNotWidenTheWindow) {
@@ -181,7 +182,7 @@ TEST(Found, OldDataWithNewAckDoesNotWidenTheWindow) {
   old.payload = {2, 0, 110};
   old.window = 6000;
   d.arrive(old);
-  EXPECT_EQ(d.connection->sender()->window(), 6000U);
+  EXPECT_EQ(d.connection->send_state().window, 6000U);
 }
 
 TEST(Found, SynAgainPromisesNoLess) {
@@ -190,7 +191,7 @@ TEST(Found, SynAgainPromisesNoLess) {
   syn.seq = kPeer;
   syn.flags = tcp::kSyn;
   Driver d(options);
-  d.connection = std::make_unique<Connection>(options, Connection::Identity{kIss, 0}, syn, d.now);
+  d.connection = std::make_unique<Connection>(d.shared, Connection::Identity{kIss, 0}, syn, d.now);
   d.drain();
   const uint16_t first = d.sent.back().header.window;
   d.free = 0;
@@ -204,7 +205,7 @@ TEST(Found, ManySynsKeepTheirDistance) {
   tcp::ConnectionOptions options = plain();
   options.syn_tries = 60;
   Driver d(options);
-  d.connection = std::make_unique<Connection>(options, Connection::Identity{kIss, 0}, d.now);
+  d.connection = std::make_unique<Connection>(d.shared, Connection::Identity{kIss, 0}, d.now);
   d.sent.clear();
   for (int i = 0; i < 60; ++i) {
     d.drain();
@@ -217,8 +218,8 @@ TEST(Found, ManySynsKeepTheirDistance) {
 TEST(Found, SimultaneousOpenEnds) {
   const tcp::ConnectionOptions options = plain();
   Driver a(options), b(options);
-  a.connection = std::make_unique<Connection>(options, Connection::Identity{kIss, 0}, a.now);
-  b.connection = std::make_unique<Connection>(options, Connection::Identity{kPeer, 0}, b.now);
+  a.connection = std::make_unique<Connection>(a.shared, Connection::Identity{kIss, 0}, a.now);
+  b.connection = std::make_unique<Connection>(b.shared, Connection::Identity{kPeer, 0}, b.now);
   a.sent.clear();
   b.sent.clear();
   a.drain();

@@ -18,7 +18,7 @@ uint64_t number_from(const char* name, uint64_t otherwise) {
 
 // What the runs have gone through; a kind that never happens tests nothing.
 struct Totals {
-  tcp::Sender::Counters sender;
+  tcp::SenderCounters sender;
   tcp::ConnectionDrops drops;
   uint64_t bytes = 0, frames = 0, lost = 0, bad_frames = 0, ecn = 0;
 
@@ -29,8 +29,7 @@ struct Totals {
     drops.not_acceptable += connection.drops().not_acceptable;
     drops.paws += connection.drops().paws;
     drops.out_of_order_full += connection.drops().out_of_order_full;
-    if (connection.sender() == nullptr) return;
-    const tcp::Sender::Counters& c = connection.sender()->counters();
+    const tcp::SenderCounters& c = connection.sent();
     sender.segments += c.segments;
     sender.retransmits += c.retransmits;
     sender.timeouts += c.timeouts;
