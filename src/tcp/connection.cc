@@ -75,8 +75,11 @@ void Connection::resume_handshake(uint8_t sent, Instant first) noexcept {
 // --- The program's calls ----------------------------------------------------------------------
 
 bool Connection::sending_state() const noexcept {
-  return state_ == State::established || state_ == State::close_wait ||
-         state_ == State::fin_wait_1 || state_ == State::closing || state_ == State::last_ack;
+  constexpr auto bit = [](State state) { return 1U << static_cast<unsigned>(state); };
+  constexpr unsigned kSending = bit(State::established) | bit(State::close_wait) |
+                                bit(State::fin_wait_1) | bit(State::closing) |
+                                bit(State::last_ack);
+  return (bit(state_) & kSending) != 0;
 }
 
 Result<> Connection::write(Slice slice, uint64_t cookie) {
@@ -180,7 +183,7 @@ Instant Connection::next_deadline(Instant now) const noexcept {
   if (ack_.should_ack_now() || keep_alive_due_) return now;
   Instant at = std::min({syn_at_, time_wait_until_, keep_alive_at_, ack_.deadline()});
   if (sender_ && sending_state()) {
-    if (sender_->ready(now)) return now;
+    if (!sender_->at_rest() && sender_->ready(now)) return now;
     at = std::min(at, sender_->deadline());
   }
   if (opened_ && sender_wanted()) at = std::min(at, now + kSenderRetry);
@@ -301,7 +304,7 @@ void fit_blocks(Outgoing& out, uint32_t space) noexcept {
 }  // namespace
 
 bool Connection::dispatch(Instant now, Outgoing& out, Owner& owner) {
-  out = {};
+  out.reset();
   if (state_ != State::closed) run_timers(now, owner);
   if (reset_due_) {
     // RFC 9293 §3.10.5: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>; RFC 7323 §3.2: needs no timestamp.

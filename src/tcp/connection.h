@@ -50,6 +50,11 @@ class Connection {
   std::optional<Segment> process(const Segment& segment, Instant now, Owner& owner);
   // False: nothing to send now.
   [[nodiscard]] bool dispatch(Instant now, Outgoing& out, Owner& owner);
+  // Right after dispatch() returned true: it would now return false.
+  [[nodiscard]] bool at_rest() const noexcept {
+    return !ack_.should_ack_now() && !reset_due_ && !keep_alive_due_ && syn_at_ == kNever &&
+           (sender_ ? sender_->at_rest() : !send_.fin_queued || send_.fin_sent);
+  }
   // When to call dispatch() next; in the past if there is something to send. kNever if closed.
   [[nodiscard]] Instant next_deadline(Instant now) const noexcept;
 

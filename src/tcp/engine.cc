@@ -30,7 +30,9 @@ Engine::Engine(const EngineOptions& options, const EngineKeys& keys, EngineOwner
       time_wait_(options.time_wait_max, keys.table, options.connection.time_wait),
       timers_(options.connections_max, now),
       challenges_(options.challenges_per_second),
-      ports_(options.ports, keys.ports, keys.port_groups) {
+      ports_(options.ports, keys.ports, keys.port_groups),
+      replies_(std::max(options.resets_max, 1U)),
+      work_(std::max(options.connections_max, 1U)) {
   by_tuple_.reserve(options.connections_max);
 }
 
@@ -91,12 +93,6 @@ const Connection* Engine::find(ConnectionId connection) const noexcept {
   return found == nullptr ? nullptr : &*found->connection;
 }
 
-void Engine::touch(uint32_t index) {
-  if (place(index).in_work) return;
-  place(index).in_work = true;
-  work_.push_back(index);
-}
-
 // The handle becomes void, and the place free.
 void Engine::give_back(uint32_t index, Ending ending) {
   Place& here = place(index);
@@ -128,7 +124,7 @@ void Engine::settle(uint32_t index, Instant now) {
   if (state == State::closed) return give_back(index, connection.ending());
   if (state != State::time_wait) {
     const Instant at = connection.next_deadline(now);
-    timers_.schedule(index, at <= now ? now + std::chrono::microseconds(1) : at);
+    timers_.schedule_by(index, at <= now ? now + std::chrono::microseconds(1) : at);
     return;
   }
   // RFC 9293 §3.3.2: what TIME-WAIT needs is little; the connection's memory goes.
@@ -229,14 +225,14 @@ void Engine::queue_reply(const FourTuple& tuple, const Segment& segment) {
 
 bool Engine::dispatch(Instant now, FourTuple& tuple, Outgoing& out) {
   timers_.advance(now, [this](uint32_t index) { touch(index); });
-  time_wait_.expire(now);
-  if (half_open_.next_deadline() <= now) {
+  if (time_wait_.size() != 0) time_wait_.expire(now);
+  if (half_open_.size() != 0 && half_open_.next_deadline() <= now) {
     half_open_.advance(
         now, [&](const SynEntry& entry) { queue_reply(entry.tuple, syn_ack(entry, now).header); },
         [&](const SynEntry&) { ++counters_.half_open_given_up; });
   }
   if (!replies_.empty()) {
-    out = {};
+    out.reset();
     tuple = replies_.front().tuple;
     out.header = replies_.front().segment;
     replies_.pop_front();
@@ -248,17 +244,17 @@ bool Engine::dispatch(Instant now, FourTuple& tuple, Outgoing& out) {
     Place& here = place(index);
     if (here.connection) {
       running_ = index;
-      if (here.connection->dispatch(now, out, *this)) {
+      const bool sent = here.connection->dispatch(now, out, *this);
+      if (sent) {
         tuple = here.tuple;
         ++counters_.segments_out;
-        return true;
+        if (!here.connection->at_rest()) return true;
       }
-      here.in_work = false;
-      work_.pop_front();
+      leave_work();
       settle(index, now);
+      if (sent) return true;
     } else {
-      here.in_work = false;
-      work_.pop_front();
+      leave_work();
     }
   }
   return false;

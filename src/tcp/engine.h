@@ -8,7 +8,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <unordered_map>
@@ -19,6 +18,7 @@
 #include "paste/slot.h"
 #include "tcp/connection.h"
 #include "tcp/engine_options.h"
+#include "tcp/growing_ring.h"
 #include "tcp/packet.h"
 #include "tcp/ports.h"
 #include "tcp/syn_queue.h"
@@ -130,7 +130,16 @@ class Engine final : private Owner {
   [[nodiscard]] std::optional<uint32_t> take_place();
   void settle(uint32_t index, Instant now);
   void give_back(uint32_t index, Ending ending);
-  void touch(uint32_t index);
+  void touch(uint32_t index) {
+    Place& here = place(index);
+    if (here.in_work) return;
+    here.in_work = true;
+    work_.push_back(index);
+  }
+  void leave_work() noexcept {
+    place(work_.front()).in_work = false;
+    work_.pop_front();
+  }
   [[nodiscard]] Place* lookup(ConnectionId connection) noexcept;
   template <typename Call>
   Result<> with(ConnectionId connection, Call&& call);
@@ -156,8 +165,8 @@ class Engine final : private Owner {
   TimerWheel timers_;
   ChallengeLimiter challenges_;
   Ports ports_;
-  std::deque<Reply> replies_;  // resets, SYN-ACKs, acknowledgements of TIME-WAIT
-  std::deque<uint32_t> work_;  // connections that may have something to send
+  GrowingRing<Reply> replies_;  // resets, SYN-ACKs, acknowledgements of TIME-WAIT
+  GrowingRing<uint32_t> work_;  // connections that may have something to send
   Instant last_cookie_ = kNever;
   uint32_t running_ = 0;  // whose callbacks come now
 };

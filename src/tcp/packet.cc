@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tcp/packet_common.h"
 #include "wire/checksum.h"
 #include "wire/ethernet.h"
 #include "wire/ipv4.h"
@@ -22,8 +23,9 @@ struct IpView {
 };
 
 tl::unexpected<Refusal> refused(Refused reason) { return tl::unexpected<Refusal>({reason}); }
+Refusal refusal_of(wire::Malformed detail) { return {Refused::malformed, detail}; }
 tl::unexpected<Refusal> refused(wire::Malformed detail) {
-  return tl::unexpected<Refusal>({Refused::malformed, detail});
+  return tl::unexpected<Refusal>(refusal_of(detail));
 }
 
 tl::expected<IpView, Refusal> parse_ip(const wire::EthernetFrame& frame) noexcept {
@@ -91,34 +93,50 @@ wire::TcpOptions to_wire(const SegmentOptions& from) noexcept {
 }  // namespace
 
 tl::expected<Packet, Refusal> parse_packet(Bytes bytes) noexcept {
+  tl::expected<Packet, Refusal> result;
+  if (const auto refusal = parse_packet(bytes, *result)) return tl::unexpected<Refusal>(*refusal);
+  return result;
+}
+
+std::optional<Refusal> parse_packet(Bytes bytes, Packet& packet) noexcept {
+  if (common::parse(bytes, packet)) return std::nullopt;
+  return general::parse(bytes, packet);
+}
+
+std::optional<Refusal> general::parse(Bytes bytes, Packet& packet) noexcept {
   const auto frame = wire::EthernetFrame::parse(bytes);
-  if (!frame) return refused(frame.error());
+  if (!frame) return refusal_of(frame.error());
   const auto ip = parse_ip(*frame);
-  if (!ip) return tl::unexpected<Refusal>(ip.error());
-  if (ip->fragment) return refused(Refused::fragment);
-  if (ip->protocol != wire::kProtocolTcp) return refused(Refused::not_tcp);
+  if (!ip) return ip.error();
+  if (ip->fragment) return Refusal{Refused::fragment};
+  if (ip->protocol != wire::kProtocolTcp) return Refusal{Refused::not_tcp};
   if (!endpoint_ok(ip->source) || !endpoint_ok(ip->destination)) {
-    return refused(Refused::bad_address);
+    return Refusal{Refused::bad_address};
   }
   const auto tcp = wire::TcpSegment::parse(ip->payload);
-  if (!tcp) return refused(tcp.error());
+  if (!tcp) return refusal_of(tcp.error());
   // RFC 9293 MUST-3.
   if (!wire::transport_checksum_ok(ip->source, ip->destination, wire::kProtocolTcp, ip->payload)) {
-    return refused(Refused::bad_checksum);
+    return Refusal{Refused::bad_checksum};
   }
   const auto offset = static_cast<size_t>(tcp->payload.data() - bytes.data());
-  if (offset + tcp->payload.size() > UINT16_MAX) return refused(wire::Malformed::tcp_truncated);
-  Packet packet;
+  if (offset + tcp->payload.size() > UINT16_MAX) return refusal_of(wire::Malformed::tcp_truncated);
   packet.tuple = {.local = ip->destination.octets,
                   .remote = ip->source.octets,
                   .local_port = tcp->header.destination_port,
                   .remote_port = tcp->header.source_port};
   packet.segment = to_segment(*tcp, ip->ecn == wire::kEcnCongestion, offset);
-  return packet;
+  return std::nullopt;
 }
 
 size_t emit_packet(const FourTuple& tuple, const Outgoing& out, Bytes memory, size_t buffer_size,
                    std::span<std::byte> headers) noexcept {
+  const size_t done = common::emit(tuple, out, memory, buffer_size, headers);
+  return done != 0 ? done : general::emit(tuple, out, memory, buffer_size, headers);
+}
+
+size_t general::emit(const FourTuple& tuple, const Outgoing& out, Bytes memory, size_t buffer_size,
+                     std::span<std::byte> headers) noexcept {
   const wire::IpAddress source{tuple.local};
   const wire::IpAddress destination{tuple.remote};
   const bool v4 = source.is_v4();

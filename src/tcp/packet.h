@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "tcp/segment.h"
@@ -36,6 +37,8 @@ struct Refusal {
 
 // A frame with one TCP segment, checksums verified. Offsets up to 65535.
 [[nodiscard]] tl::expected<Packet, Refusal> parse_packet(Bytes frame) noexcept;
+// The same into `packet`, which is undefined if it is refused.
+[[nodiscard]] std::optional<Refusal> parse_packet(Bytes frame, Packet& packet) noexcept;
 
 // Writes the headers of `out` for a packet from tuple.local to tuple.remote, its checksums
 // included, and returns their length; the payload, which is summed once and not copied, follows.

@@ -69,6 +69,11 @@ struct Outgoing {
   [[nodiscard]] std::span<const Slice> payload() const noexcept {
     return {slices.data(), slice_count};
   }
+  // As new; what lies behind the slices in use does not matter.
+  void reset() noexcept {
+    header = {};
+    slice_count = bytes = 0;
+  }
 };
 
 }  // namespace paste::tcp

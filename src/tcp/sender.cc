@@ -66,7 +66,6 @@ void Sender::set_mss(uint32_t mss) noexcept {
 // --- What leaves ------------------------------------------------------------------------------
 
 std::optional<uint32_t> Sender::lost_record() const noexcept {
-  if (board_.lost_bytes() == 0) return std::nullopt;
   for (uint32_t i = 0; i < board_.size(); ++i) {
     if (board_[i].lost && !board_[i].retransmission_in_flight) return i;
   }
@@ -176,7 +175,7 @@ Sender::Plan Sender::plan(Instant now) const noexcept {
   if (!pacing_.allows(now)) return {};
   const uint64_t allowed = budget();
   const bool idle = board_.pipe() == 0;
-  if (const auto lost = lost_record()) {
+  if (const auto lost = board_.lost_bytes() == 0 ? std::nullopt : lost_record()) {
     // Without SACK each (partial) acknowledgement of a recovery lets one segment leave again,
     // however large the flight (RFC 6582 §3.2 step 3).
     const bool forced = first_again_due_ || (phase_ == Phase::recovery && !state_.sack);
@@ -184,6 +183,7 @@ Sender::Plan Sender::plan(Instant now) const noexcept {
     return {.what = What::again, .record = *lost};
   }
   if (board_.full()) return {};
+  if (unsent() == 0 && state_.fin_queued == state_.fin_sent) return {};
   const uint32_t length = new_length();
   if (length > 0) {
     if (allowed < length && !idle) return {};

@@ -69,6 +69,11 @@ class Sender {
   [[nodiscard]] bool next(Instant now, Outgoing& out);
   // A chance to send begins: something arrived, or time has passed. Each may send one burst.
   void begin_burst() noexcept { pacing_.begin_burst(); }
+  // Nothing waits to leave; only an acknowledgement, time or the program can change that.
+  [[nodiscard]] bool at_rest() const noexcept {
+    return unsent() == 0 && board_.lost_bytes() == 0 && !window_probe_due_ && !tail_probe_due_ &&
+           state_.fin_queued == state_.fin_sent;
+  }
   // Would next() find something now?
   [[nodiscard]] bool ready(Instant now) const noexcept {
     return plan(now).what != Plan::What::nothing;

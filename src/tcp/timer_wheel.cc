@@ -40,6 +40,7 @@ void TimerWheel::link(Id id) noexcept {
   nodes_[last].next = id;
   nodes_[head].prev = id;
   occupied_[level] |= uint64_t{1} << slot;
+  quiet_until_ = std::min(quiet_until_, node.tick);
 }
 
 void TimerWheel::unlink(Id id) noexcept {

@@ -28,6 +28,11 @@ class TimerWheel {
   // fires at the next advance(); one set by a callback of advance() never fires in that same call.
   // REQUIRES: id < count.
   void schedule(Id id, Instant deadline) noexcept;
+  // Makes sure that the timer fires at `deadline` at the latest: one that is set earlier stays, and
+  // its owner asks again when it fires. Deadlines that mostly move on cost next to nothing so.
+  void schedule_by(Id id, Instant deadline) noexcept {
+    if (!scheduled(id) || nodes_[id].tick > tick_of(deadline)) schedule(id, deadline);
+  }
   // Harmless if the timer is not scheduled.
   void cancel(Id id) noexcept;
   [[nodiscard]] bool scheduled(Id id) const noexcept { return nodes_[id].next != kNone; }
@@ -74,19 +79,23 @@ class TimerWheel {
   std::vector<Node> nodes_;
   std::array<uint64_t, kLevels> occupied_{};  // a bit for each slot that has timers
   uint64_t tick_;
-  uint64_t earliest_;  // ticks below it are raised to it
+  uint64_t earliest_;         // ticks below it are raised to it
+  uint64_t quiet_until_ = 0;  // nothing is to be done before this tick
   uint32_t count_;
 };
 
 template <typename Fire>
 uint32_t TimerWheel::advance(Instant now, Fire&& fire) {
   const uint64_t target = now.ns >> kTickBits;
-  if (target < tick_) return 0;
+  if (target < quiet_until_ || target < tick_) return 0;
   uint32_t fired = 0;
   earliest_ = target + 1;
   while (true) {
     const uint64_t next = next_tick();
-    if (next > target) break;
+    if (next > target) {
+      quiet_until_ = next;
+      break;
+    }
     tick_ = next;
     cascade();
     const uint32_t head = slot_node(0, static_cast<uint32_t>(tick_ % kSlots));

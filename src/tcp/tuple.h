@@ -23,7 +23,14 @@ struct FourTuple {
   Address remote{};
   uint16_t local_port = 0;
   uint16_t remote_port = 0;
-  friend bool operator==(const FourTuple&, const FourTuple&) = default;
+  // The bytes: cheaper than a call for each array.
+  friend bool operator==(const FourTuple& a, const FourTuple& b) noexcept {
+    uint64_t x[4], y[4];
+    std::memcpy(x, &a, sizeof x);
+    std::memcpy(y, &b, sizeof y);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3])) == 0 &&
+           a.local_port == b.local_port && a.remote_port == b.remote_port;
+  }
 };
 static_assert(sizeof(FourTuple) == 36);
 

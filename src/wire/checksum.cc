@@ -1,5 +1,7 @@
 #include "wire/checksum.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace paste::wire {
@@ -17,26 +19,44 @@ uint64_t load_native64(const std::byte* at) noexcept {
 // Words in the processor's byte order: RFC 1071 §2 (B) allows it if the result is swapped back.
 // Halves of 64-bit words in separate sums cannot overflow below 2^32 words.
 uint64_t sum_words(const std::byte* at, size_t length) noexcept {
-  uint64_t low = 0, high = 0;
-  for (; length >= 16; at += 16, length -= 16) {
-    const uint64_t a = load_native64(at), b = load_native64(at + 8);
-    low += (a & 0xFFFFFFFFu) + (b & 0xFFFFFFFFu);
-    high += (a >> 32) + (b >> 32);
-  }
-  if (length >= 8) {
+  uint64_t total = 0;
+  for (; length >= 8; at += 8, length -= 8) {
     const uint64_t a = load_native64(at);
-    low += a & 0xFFFFFFFFu;
-    high += a >> 32;
-    at += 8;
-    length -= 8;
+    total += (a & 0xFFFFFFFFu) + (a >> 32);
   }
-  if (length > 0) {
-    uint64_t tail = 0;  // zero bytes after the last are the padding of an odd one
-    std::memcpy(&tail, at, length);
-    low += tail & 0xFFFFFFFFu;
-    high += tail >> 32;
+  // Bytes one by one: reading beyond them is not allowed, and they are few.
+  if ((length & 4) != 0) {
+    uint32_t word;
+    std::memcpy(&word, at, 4);
+    total += word;
+    at += 4;
   }
-  return low + high;
+  if ((length & 2) != 0) {
+    uint16_t word;
+    std::memcpy(&word, at, 2);
+    total += word;
+    at += 2;
+  }
+  if ((length & 1) != 0) {
+    const std::byte last[2] = {*at, std::byte{0}};
+    uint16_t word;
+    std::memcpy(&word, last, 2);
+    total += word;
+  }
+  return total;
+}
+
+// By AVX2 as far as whole blocks go. `to` may be null.
+uint64_t sum_fast(const std::byte*& at, size_t& length, std::byte* to) noexcept {
+  uint64_t total = 0;
+  while (length >= internal::kAvx2Block) {
+    const size_t blocks = std::min(length, internal::kAvx2Longest) & ~(internal::kAvx2Block - 1);
+    total += internal::sum_avx2(at, blocks, to);
+    at += blocks;
+    length -= blocks;
+    if (to != nullptr) to += blocks;
+  }
+  return total;
 }
 
 uint32_t finish(uint64_t native, uint32_t initial) noexcept {
@@ -49,34 +69,23 @@ uint32_t sum_scalar(Bytes bytes, uint32_t initial) noexcept {
   return finish(sum_words(bytes.data(), bytes.size()), initial);
 }
 
-uint32_t sum(Bytes bytes, uint32_t initial) noexcept {
+uint64_t sum_native(Bytes bytes) noexcept {
   const std::byte* at = bytes.data();
   size_t length = bytes.size();
-  uint64_t native = 0;
-  if (kAvx2 && length >= internal::kAvx2Block) {
-    const size_t blocks = length & ~(internal::kAvx2Block - 1);
-    native = internal::sum_avx2(at, blocks, nullptr);
-    at += blocks;
-    length -= blocks;
-  }
-  return finish(native + sum_words(at, length), initial);
+  const uint64_t blocks = kAvx2 ? sum_fast(at, length, nullptr) : 0;
+  return blocks + sum_words(at, length);
 }
+
+uint32_t sum(Bytes bytes, uint32_t initial) noexcept { return finish(sum_native(bytes), initial); }
 
 uint32_t copy_and_sum(MutableBytes to, Bytes from, uint32_t initial) noexcept {
   PASTE_CHECK(to.size() >= from.size());
+  if (from.empty()) return finish(0, initial);
   const std::byte* at = from.data();
   size_t length = from.size();
-  if (length == 0) return finish(0, initial);
-  uint64_t native = 0;
-  size_t blocks = 0;
-  if (kAvx2 && length >= internal::kAvx2Block) {
-    blocks = length & ~(internal::kAvx2Block - 1);
-    native = internal::sum_avx2(at, blocks, to.data());
-    at += blocks;
-    length -= blocks;
-  }
-  std::memcpy(to.data() + blocks, at, length);
-  return finish(native + sum_words(at, length), initial);
+  const uint64_t blocks = kAvx2 ? sum_fast(at, length, to.data()) : 0;
+  std::memcpy(to.data() + (from.size() - length), at, length);
+  return finish(blocks + sum_words(at, length), initial);
 }
 
 }  // namespace paste::wire

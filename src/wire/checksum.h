@@ -23,6 +23,10 @@ namespace paste::wire {
 // REQUIRES: to.size() >= from.size(), no overlap.
 [[nodiscard]] uint32_t copy_and_sum(MutableBytes to, Bytes from, uint32_t initial = 0) noexcept;
 
+// The sum of 16-bit words in the byte order of the processor, not folded; an odd last byte counts
+// as a word whose other byte, in memory behind it, is 0. Less than 2^41 for each KiB.
+[[nodiscard]] uint64_t sum_native(Bytes bytes) noexcept;
+
 // Any sum of folded sums to 16 bits, by adding the carries back.
 [[nodiscard]] constexpr uint16_t fold(uint64_t partial) noexcept {
   partial = (partial >> 32) + (partial & 0xFFFFFFFFu);
@@ -102,10 +106,11 @@ class Sum {
 }
 
 namespace internal {
-// Sums of words in the byte order of the processor, not folded. Multiples of 128 bytes go to AVX2.
-inline constexpr size_t kAvx2Block = 128;
+inline constexpr size_t kAvx2Block = 32;
+inline constexpr size_t kAvx2Longest = 64 << 10;
 [[nodiscard]] bool has_avx2() noexcept;
-// REQUIRES: has_avx2(); length is a multiple of kAvx2Block. `to` may be null: only sum.
+// The sum of 16-bit words in the byte order of the processor, not folded. `to` may be null: only
+// sum. REQUIRES: has_avx2(); length is a multiple of kAvx2Block, at most kAvx2Longest.
 [[nodiscard]] uint64_t sum_avx2(const std::byte* from, size_t length, std::byte* to) noexcept;
 }  // namespace internal
 
