@@ -80,9 +80,10 @@ void Congestion::grow_slow_start(const AckEvent& ack) noexcept {
 }
 
 void Congestion::on_ack(const AckEvent& ack) noexcept {
-  validation_.on_ack(ack);
+  const bool validate = options_.idle == CongestionOptions::Idle::validate;
+  if (validate) validation_.on_ack(ack);
   if (ack.in_recovery) return;
-  if (options_.idle == CongestionOptions::Idle::validate) validation_.decay(window_, ack.now);
+  if (validate) validation_.decay(window_, ack.now);
   // RFC 7661 §4.4, RFC 9438 §5.8: a window that is not used says nothing about the path.
   if (!ack.cwnd_limited) {
     std::visit([&](auto& a) { a.on_app_limited(ack.now); }, algorithm_);

@@ -77,8 +77,7 @@ void Connection::resume_handshake(uint8_t sent, Instant first) noexcept {
 bool Connection::sending_state() const noexcept {
   constexpr auto bit = [](State state) { return 1U << static_cast<unsigned>(state); };
   constexpr unsigned kSending = bit(State::established) | bit(State::close_wait) |
-                                bit(State::fin_wait_1) | bit(State::closing) |
-                                bit(State::last_ack);
+                                bit(State::fin_wait_1) | bit(State::closing) | bit(State::last_ack);
   return (bit(state_) & kSending) != 0;
 }
 

@@ -95,6 +95,8 @@ class Connection {
  private:
   static constexpr Duration kSenderRetry = std::chrono::milliseconds(10);
 
+  [[nodiscard]] bool take_expected(const Segment& segment, Instant now, Owner& owner);
+
   // Arrival (connection_arrival.cc), in the order of RFC 9293 §3.10.7.
   std::optional<Segment> arrive_in_syn_sent(const Segment& segment, Instant now, Owner& owner);
   void start_receiving(Seq irs, Instant now);

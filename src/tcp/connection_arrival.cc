@@ -238,16 +238,16 @@ void Connection::after_fin_acked(Instant now) {
 void Connection::take_ack(const Segment& segment, Instant now, Owner& owner) {
   if (segment.ack < send_.una) return;  // an old duplicate
   const SegmentOptions& options = segment.options;
-  // RFC 7323 §3.2: an echo is meaningful with ACK; RFC 7323 §4.1.
-  const Duration echo_rtt = timestamps_ok_ && options.timestamps && options.ts_echo != 0
-                                ? timestamps_.since(options.ts_echo, now)
-                                : Duration(-1);
   const uint32_t window = segment.has(kSyn) ? segment.window : window_of(segment);
   if (!sender_) {
     // Nothing is in flight, so there is nothing to acknowledge.
     send_.update_window(segment.seq, segment.ack, window);
     return;
   }
+  // RFC 7323 §3.2: an echo is meaningful with ACK; RFC 7323 §4.1.
+  const Duration echo_rtt = timestamps_ok_ && options.timestamps && options.ts_echo != 0
+                                ? timestamps_.since(options.ts_echo, now)
+                                : Duration(-1);
   sender_->on_ack({.seq = segment.seq,
                    .ack = segment.ack,
                    .window = window,
@@ -391,7 +391,33 @@ void Connection::take_fin(Instant now) {
   }
 }
 
+// In ESTABLISHED, the next segment in order or an acknowledgement, with nothing else to it: all the
+// checks below pass and do nothing. False: it is none, and nothing has changed.
+bool Connection::take_expected(const Segment& segment, Instant now, Owner& owner) {
+  const uint32_t length = segment.payload.length;
+  if (state_ != State::established || (segment.flags & ~kPsh) != kAck || segment.seq != rcv_nxt_ ||
+      out_of_order_ || discard_ || ecn_ok_ || length > window_.window(rcv_nxt_) ||
+      segment.ack < send_.una || segment.ack > send_.nxt ||
+      segment.options.timestamps != timestamps_ok_ || !own().sender.short_ways) {
+    return false;
+  }
+  if (timestamps_ok_) {
+    if (timestamps_.rejects(segment.options.ts_value, false, now)) return false;
+    timestamps_.update(segment.seq, segment.options.ts_value, last_ack_sent_, now);
+  }
+  heard_ = now;
+  keep_alive_sent_ = 0;
+  if (sender_) sender_->begin_burst();
+  take_ack(segment, now, owner);
+  if (length != 0) {
+    take_payload(segment.payload, owner);
+    ack_.on_segment(now, {.payload = length});
+  }
+  return true;
+}
+
 std::optional<Segment> Connection::process(const Segment& segment, Instant now, Owner& owner) {
+  if (take_expected(segment, now, owner)) return std::nullopt;
   if (state_ == State::closed) {
     drop_payload(segment, owner);
     return reset_for(segment);

@@ -104,7 +104,8 @@ TEST(Packet, ShortWayAndGeneralWayAgree) {
     }
     std::vector<std::byte> frame(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(length));
     for (const Slice s : made.out.payload()) {
-      const auto at = memory.begin() + static_cast<std::ptrdiff_t>(s.buffer * kBufferSize + s.offset);
+      const auto at =
+          memory.begin() + static_cast<std::ptrdiff_t>(s.buffer * kBufferSize + s.offset);
       frame.insert(frame.end(), at, at + s.length);
     }
     taken += agree(frame);

@@ -89,6 +89,22 @@ class Scoreboard {
     return delivered;
   }
 
+  // How many records from the front `una` covers, if it ends with one of them and each was sent
+  // once and is neither sacked nor lost; 0 if not so.
+  [[nodiscard]] uint32_t plain_prefix(Seq una) const noexcept {
+    for (uint32_t i = 0; i < size(); ++i) {
+      const SentRecord& record = ring_[i];
+      if (record.retransmitted() || record.sacked || record.lost) return 0;
+      if (record.end() >= una) return record.end() == una ? i + 1 : 0;
+    }
+    return 0;
+  }
+  // All before `una` was delivered. REQUIRES: plain_prefix(una) == n.
+  void drop_plain(uint32_t n, Seq una) noexcept {
+    bytes_ -= una.value - ring_.front().begin.value;
+    for (; n > 0; --n) ring_.pop_front();
+  }
+
   // RFC 6675 §4 pipe: bytes believed to be in the network.
   [[nodiscard]] uint32_t pipe() const noexcept {
     return bytes_ - sacked_bytes_ - lost_bytes_ + retransmitted_bytes_;

@@ -119,6 +119,7 @@ class Sender {
   };
 
   Delivery deliver(const Ack& ack, Instant now, SliceSink& sink);
+  [[nodiscard]] bool take_plain_ack(const Ack& ack, Instant now, SliceSink& sink);
   void sample_rtt(const Ack& ack, const Delivery& delivery, Instant now) noexcept;
   void detect_by_time(const Ack& ack, const Delivery& delivery, Instant now);
   void detect_by_duplicates(const Ack& ack, const Delivery& delivery, Instant now);

@@ -20,6 +20,8 @@ struct SenderOptions {
   // RFC 9293 §3.8.3: R2: how long data may stay unacknowledged; at least 100 s by default.
   Duration user_timeout = std::chrono::seconds(120);
   bool nagle = true;  // RFC 9293 MUST-17: can be switched off
+  // Segments as nearly all are take a short way with the same outcome; a test compares both.
+  bool short_ways = true;
 };
 
 // What the handshake agreed on.

@@ -90,5 +90,22 @@ TEST(Streams, AreDeterministic) {
   }
 }
 
+// The short ways for usual segments change nothing: every frame and its time stay the same.
+TEST(Streams, ShortWaysGiveTheSame) {
+  const uint64_t count = number_from("PASTE_SIM_SEEDS", 2000) / 4;
+  for (uint64_t seed = 1; seed <= count; ++seed) {
+    uint64_t hashes[2];
+    for (const bool short_ways : {false, true}) {
+      PairOptions options = random_pair(seed);
+      options.client.connection.sender.short_ways = short_ways;
+      options.server.connection.sender.short_ways = short_ways;
+      Pair pair(seed, options);
+      EXPECT_EQ(pair.run(std::chrono::seconds(60), std::chrono::hours(2)), "");
+      hashes[short_ways] = pair.world().trace_hash();
+    }
+    ASSERT_EQ(hashes[0], hashes[1]) << "PASTE_SIM_SEED=" << seed;
+  }
+}
+
 }  // namespace
 }  // namespace paste::simulation
