@@ -135,6 +135,13 @@ Result<> Connection::shutdown() {
 
 Result<> Connection::close() {
   discard_ = true;
+  if (state_ == State::syn_sent) {
+    // RFC 9293 §3.10.4: nothing is open yet, so there is nothing to close.
+    state_ = State::closed;
+    ending_ = Ending::aborted;
+    syn_at_ = kNever;
+    return {};
+  }
   return shutdown();
 }
 

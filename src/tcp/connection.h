@@ -65,7 +65,8 @@ class Connection {
   void consumed(Instant now, uint32_t bytes, uint32_t buffers, const Owner& owner);
   // Ends our direction after what was written (a half-close). Error: closed.
   [[nodiscard]] Result<> shutdown();
-  // shutdown(), and bytes that still arrive are answered with a reset (RFC 9293 SHLD-3).
+  // shutdown(), and bytes that still arrive are answered with a reset (RFC 9293 SHLD-3). Before an
+  // answer to our SYN the connection just ends.
   [[nodiscard]] Result<> close();
   // RFC 9293 §3.10.5: with a reset, if the state has one.
   void abort(Owner& owner);

@@ -293,7 +293,6 @@ bool Connection::take_data(const Segment& segment, Instant now, Owner& owner) {
     // RFC 9293 SHLD-3, RFC 2525 §2.17: data that nobody will read is answered with a reset.
     ++shared_.drops.after_close;
     drop_payload(segment, owner);
-    reset_due_ = true;
     end(Ending::aborted, owner);
     return false;
   }
@@ -451,7 +450,7 @@ std::optional<Segment> Connection::process(const Segment& segment, Instant now, 
     end(Ending::orderly, owner);
     return std::nullopt;
   }
-  (void)take_data(segment, now, owner);
+  if (!take_data(segment, now, owner)) return reset_for(segment);
   return std::nullopt;
 }
 

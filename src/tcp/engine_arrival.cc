@@ -50,7 +50,11 @@ void Engine::arrive_without_connection(const Packet& packet, Instant now) {
     return drop_payload(packet);  // data with a SYN is not kept (RFC 7413 is not implemented)
   }
   if (segment.has(kAck) && !segment.has(kSyn)) return arrive_ack(packet, listener->second, now);
-  refuse(packet);  // RFC 9293 §3.10.7.2
+  if (segment.has(kAck)) {
+    refuse(packet);  // RFC 9293 §3.10.7.2, second
+  } else {
+    ++counters_.refused;  // RFC 9293 §3.10.7.2, fourth: dropped
+  }
   drop_payload(packet);
 }
 
