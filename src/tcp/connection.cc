@@ -199,7 +199,7 @@ Instant Connection::next_deadline(Instant now) const noexcept {
 void Connection::run_timers(Instant now, Owner& owner) {
   if (time_wait_until_ <= now) return end(Ending::orderly, owner);
   if (sender_ && sending_state() && sender_->deadline() <= now && !sender_->on_time(now)) {
-    reset_due_ = true;  // RFC 9293 §3.8.3 (MUST-20): R2 is over
+    // RFC 9293 §3.8.3 (MUST-20): R2 is over; §3.10.8 asks for no reset.
     return end(Ending::timed_out, owner);
   }
   if (retire_at() <= now) {

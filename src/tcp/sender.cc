@@ -211,6 +211,18 @@ bool Sender::send_window_probe(Instant now, Outgoing& out) {
   return sent;
 }
 
+// The octet of a window probe that the closed window refused need not go alone again: what follows
+// it goes along. Whoever calls this sends at once, so that SND.NXT is where it was, or further.
+bool Sender::take_back_probe() noexcept {
+  const bool alone = board_.size() == 1 && board_[0].length == 1 && !board_[0].sacked &&
+                     !state_.fin_sent && phase_ == Phase::open && queue_.bytes() > 1 &&
+                     state_.window > 1;
+  if (!alone) return false;
+  board_.reset();
+  state_.nxt = state_.una;
+  return true;
+}
+
 // RFC 8985 §7.3: new data if there is any and the window allows, else the last segment again.
 bool Sender::send_tail_probe(Instant now, Outgoing& out) {
   tail_probe_due_ = false;
@@ -238,7 +250,9 @@ bool Sender::next(Instant now, Outgoing& out) {
       return send_tail_probe(now, out);
     case Plan::What::again:
       first_again_due_ = false;
-      return send_again(next.record, now, out);
+      return take_back_probe()
+                 ? send_new(std::min({unsent(), usable_window(), state_.mss}), now, out)
+                 : send_again(next.record, now, out);
     case Plan::What::fresh:
       return send_new(next.length, now, out);
     case Plan::What::nothing:

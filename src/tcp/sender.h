@@ -143,6 +143,7 @@ class Sender {
   }
   [[nodiscard]] bool send_window_probe(Instant now, Outgoing& out);
   [[nodiscard]] bool send_tail_probe(Instant now, Outgoing& out);
+  [[nodiscard]] bool take_back_probe() noexcept;
   void arm_persist(Instant now) noexcept;
   void start_tail_timer(Instant now) noexcept;
   void mark_rest_lost() noexcept;

@@ -112,7 +112,8 @@ void Sender::detect_by_duplicates(const Ack& ack, const Delivery& d, Instant now
   Action action = Action::none;
   if (d.advanced(state_.una)) {
     action = newreno_.on_new_ack(d.una_before, state_.una);
-  } else if (!ack.has_data && d.flight_before > 0 && ack.window == state_.window) {
+  } else if (!ack.has_data && d.flight_before > 0 && ack.window == state_.window &&
+             ack.window != 0) {  // answers to probes of a closed window are no sign of loss
     action = newreno_.on_duplicate(state_.una, state_.nxt);  // RFC 5681 §2
   }
   switch (action) {

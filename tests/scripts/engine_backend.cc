@@ -111,6 +111,7 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
       packet.segment.payload.buffer = buffer;
     }
     engine_->arrive(packet, now_);
+    settle();  // as the kernel does, for each packet
   }
 
   std::string app(const std::string& word, const std::string& argument) override {
@@ -133,7 +134,7 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
       return problem.empty() ? "the write succeeded" : "";
     }
     if (word == "error") {
-      (void)settle();
+      settle();
       return name_of(ending_) == argument
                  ? ""
                  : "the connection's ending is " + std::string(name_of(ending_));
@@ -142,7 +143,7 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
   }
 
   std::string state() override {
-    (void)settle();
+    settle();
     if (const tcp::Connection* connection = engine_->find(id_)) {
       return tcp::to_string(connection->state());
     }
@@ -197,11 +198,10 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
   static std::string said(const Result<>& result) { return result ? "" : result.error().message(); }
 
   // What the engine has to tell comes with dispatch(); packets stay for next().
-  std::string settle() {
+  void settle() {
     tcp::FourTuple tuple;
     tcp::Outgoing out;
     while (engine_->dispatch(now_, tuple, out)) held_.push_back(frame_of(tuple, out));
-    return "";
   }
   std::string open() {
     const auto id = engine_->connect(tuple_.local, tuple_.remote, tuple_.remote_port, now_);
@@ -210,7 +210,7 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
     return "";
   }
   std::string accept() {
-    (void)settle();
+    settle();
     if (accepted_.empty()) return "no connection waits to be accepted";
     id_ = accepted_.front();
     accepted_.pop_front();

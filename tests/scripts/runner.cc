@@ -155,10 +155,21 @@ Frame Runner::build(const tcp::Outgoing& out, uint32_t length, const Shape& shap
   const size_t ip = wire::kEthernetHeaderLength;
   const size_t tcp = ip + (v4 ? wire::kIpv4HeaderLength : wire::kIpv6HeaderLength);
   const wire::MutableBytes bytes(frame);
-  if (shape.urgent) {
-    const uint16_t before = wire::load16(frame, tcp + 16);
-    wire::store16(bytes, tcp + 18, static_cast<uint16_t>(*shape.urgent));
-    wire::store16(bytes, tcp + 16, wire::update(before, 0, static_cast<uint16_t>(*shape.urgent)));
+  if (shape.urgent) wire::store16(bytes, tcp + 18, static_cast<uint16_t>(*shape.urgent));
+  if (shape.shift.value_or(0) > wire::kWindowScaleMax) {  // which the emitter refuses to write
+    for (size_t at = tcp + 20; at + 2 < head; ++at) {
+      if (frame[at] != std::byte{wire::kTcpOptionWindowScale} || frame[at + 1] != std::byte{3})
+        continue;
+      frame[at + 2] = static_cast<std::byte>(*shape.shift);
+      break;
+    }
+  }
+  if (shape.urgent || shape.shift) {
+    const auto carried = static_cast<uint32_t>(frame.size() - tcp);
+    const uint32_t pseudo = wire::pseudo_header_sum(
+        wire::IpAddress{back.local}, wire::IpAddress{back.remote}, wire::kProtocolTcp, carried);
+    wire::store16(bytes, tcp + 16, 0);
+    wire::store16(bytes, tcp + 16, wire::checksum(Bytes(frame).subspan(tcp), pseudo));
   }
   if (shape.bad_checksum) frame[tcp + 16] ^= std::byte{0x55};
   if (v4 && (shape.ce || shape.fragment)) {
@@ -184,7 +195,9 @@ std::string Runner::send(const Shape& shape) {
   header.window = window_;
   tcp::SegmentOptions& options = header.options;
   options.mss = static_cast<uint16_t>(shape.mss.value_or(0));
-  if (shape.shift) options.shift = static_cast<uint8_t>(*shape.shift);
+  if (shape.shift) {
+    options.shift = static_cast<uint8_t>(std::min<uint32_t>(*shape.shift, wire::kWindowScaleMax));
+  }
   options.sack_permitted = shape.sack_permitted.value_or(false);
   const bool usual = ts_agreed_ && !header.has(tcp::kRst) && !header.has(tcp::kSyn);
   options.timestamps = shape.timestamps.value_or(usual);
