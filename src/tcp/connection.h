@@ -40,7 +40,7 @@ class Connection {
   Connection(Shared& shared, Identity identity, const Segment& syn, Instant now) noexcept;
 
   // Somebody else has answered the SYN, `sent` times since `first`, with handshake_window(): the
-  // ACK comes next.
+  // ACK comes next. `sent` 0: nobody remembers.
   void resume_handshake(uint8_t sent, Instant first) noexcept;
   // The window field of a SYN-ACK, whatever the buffers in use.
   [[nodiscard]] static uint16_t handshake_window(const ConnectionOptions& options) noexcept;

@@ -68,7 +68,7 @@ void Connection::become_established(const Segment& segment, Instant now) noexcep
                     .sack = sack_ok_,
                     .ecn = ecn_ok_,
                     .syn_was_retransmitted = syn_sent_count_ > 1};
-  if (syn_sent_count_ <= 1) start.handshake_rtt = now - syn_first_;
+  if (syn_sent_count_ == 1) start.handshake_rtt = now - syn_first_;
   const bool nagle = send_.nagle;
   send_ = SendState(own().sender, start, now);
   send_.nagle = nagle;
@@ -314,6 +314,10 @@ bool Connection::take_data(const Segment& segment, Instant now, Owner& owner) {
     } else {
       take_payload(slice, owner);
       arrival.payload = slice.length;
+      if (trimmed.skipped != 0 && sack_ok_) {
+        note_duplicate({segment.seq, segment.seq + trimmed.skipped});  // RFC 2883 §4.2
+        ack_.require_now();
+      }
     }
   }
   bool finished = false;

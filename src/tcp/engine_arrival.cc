@@ -194,7 +194,7 @@ void Engine::arrive_ack(const Packet& packet, uint32_t listener, Instant now) {
   entry.listener = listener;
   entry.mss = *mss;
   entry.first = now;
-  entry.sent = 2;  // when the SYN-ACK left is not known: no sample
+  entry.sent = 0;  // when, and how often, the SYN-ACK left is not known
   if (options_.connection.timestamps && segment.options.timestamps) {
     const CookieOptions options = options_of(segment.options.ts_echo);
     entry.timestamps = true;

@@ -124,7 +124,7 @@ class Sender {
   void detect_by_time(const Ack& ack, const Delivery& delivery, Instant now);
   void detect_by_duplicates(const Ack& ack, const Delivery& delivery, Instant now);
   void judge_timeout(const Ack& ack, const Delivery& delivery, Instant now);
-  void answer_congestion_mark(const Ack& ack, Instant now) noexcept;
+  bool answer_congestion_mark(const Ack& ack, const Delivery& delivery, Instant now) noexcept;
   void finish_recovery(Instant now);
   void enter_recovery(const Delivery& delivery, Instant now);
   void grow_window(const Delivery& delivery, Instant now) noexcept;

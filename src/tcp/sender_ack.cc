@@ -172,13 +172,14 @@ void Sender::judge_timeout(const Ack&, const Delivery& d, Instant now) {
   }
 }
 
-void Sender::answer_congestion_mark(const Ack& ack, Instant now) noexcept {
+bool Sender::answer_congestion_mark(const Ack& ack, const Delivery& d, Instant now) noexcept {
   // RFC 3168 §6.1.2: as a loss, but once in a round trip, and never with a loss's own reduction.
-  if (!state_.ecn || !ack.ece || phase_ != Phase::open || state_.una < ecn_recover_) return;
-  congestion_.on_ecn(now, flight());
+  if (!state_.ecn || !ack.ece || phase_ != Phase::open || state_.una < ecn_recover_) return false;
+  congestion_.on_ecn(now, d.flight_before);  // what made the mark, not what is left of it
   ++counters_.congestion_marks;
   ecn_recover_ = state_.nxt;
   cwr_due_ = true;
+  return true;
 }
 
 void Sender::finish_recovery(Instant now) {
@@ -263,8 +264,8 @@ void Sender::on_ack(const Ack& ack, Instant now, SliceSink& sink) {
   sample_rtt(ack, d, now);
   if (frto_.active()) judge_timeout(ack, d, now);
   if (state_.sack) detect_by_time(ack, d, now);
-  answer_congestion_mark(ack, now);
-  grow_window(d, now);
+  // RFC 3168 §6.1.2: an acknowledgement with the echo does not make the window grow.
+  if (!answer_congestion_mark(ack, d, now)) grow_window(d, now);
   finish_recovery(now);
   if (d.advanced(state_.una)) {
     last_progress_ = now;

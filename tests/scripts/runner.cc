@@ -342,7 +342,7 @@ std::string Runner::expect(const Line& line) {
              (line.shape.times > 1 ? " (number " + std::to_string(i + 1) + ")" : "");
     }
     std::string problem = compare(shape, *seen);
-    if (seen->at + backend_.early() < reference_ + line.earliest) {
+    if (line.earliest != Duration(0) && seen->at + backend_.early() < reference_ + line.earliest) {
       problem += "\n    time: " + ms(seen->at - reference_) + " is too early";
     }
     if (!problem.empty()) return "the packet is not as expected:" + problem;
@@ -372,12 +372,18 @@ std::string Runner::connect(const Line& line) {
   Line expected = line;
   expected.shape = {};
   expected.latest = std::chrono::milliseconds(1);
+  const Duration rtt = script_.duration("rtt", Duration(0));
+  const auto wait = [&] {
+    const auto early = receive(backend_.now() + rtt);
+    return early ? std::string("a packet within the first round trip") : std::string();
+  };
   std::string problem = backend_.app(active ? "connect" : "listen", "");
   reference_ = backend_.now();
   if (active) {
     expected.shape.flags = tcp::kSyn;
     if (problem.empty()) problem = expect(expected);
     syn.flags = tcp::kSyn | tcp::kAck;
+    if (problem.empty()) problem = wait();
     if (problem.empty()) problem = send(syn);
     expected.shape.flags = tcp::kAck;
     if (problem.empty()) problem = expect(expected);
@@ -386,6 +392,7 @@ std::string Runner::connect(const Line& line) {
     if (problem.empty()) problem = send(syn);
     expected.shape.flags = tcp::kSyn | tcp::kAck;
     if (problem.empty()) problem = expect(expected);
+    if (problem.empty()) problem = wait();
     if (problem.empty()) problem = send(ack);
     if (problem.empty()) problem = backend_.app("accept", "");
   }

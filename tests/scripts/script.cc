@@ -35,8 +35,9 @@ const std::map<std::string, char> kSettings = {
     {"isn", 'n'},
     {"syn-tries", 'n'},
     {"hystart", 'b'},
-    {"peer-mss", 'n'},
+   
     {"out-of-order-max", 'n'},
+    {"rtt", 'd'},
 };
 
 std::optional<uint32_t> to_number(const std::string& text) {
