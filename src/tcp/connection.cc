@@ -109,6 +109,19 @@ void Connection::consumed(Instant now, uint32_t bytes, uint32_t buffers, const O
   }
 }
 
+Result<> Connection::mark_urgent() {
+  if (!opened_ || ending_ != Ending::none || send_.fin_queued) {
+    return fail(Code::closed, "the sending direction is not open");
+  }
+  if (sender_) sender_->mark_urgent();
+  return {};
+}
+
+uint32_t Connection::urgent_bytes() const noexcept {
+  const Seq read = rcv_nxt_ - unread_bytes_;
+  return urgent_known_ && urgent_ > read ? urgent_.value - read.value : 0;
+}
+
 Result<> Connection::shutdown() {
   switch (state_) {
     case State::syn_sent:

@@ -5,8 +5,7 @@
 // an arrival. After each call of process(), write(), consumed(), shutdown(), close() or abort(),
 // call dispatch() until it returns false.
 //
-// LISTEN is no state of a connection: whoever listens makes one with accept() for each SYN.
-//
+// LISTEN is no state of a connection: whoever listens makes one for each SYN.
 // Invariants
 //  1. Each received buffer's hold is passed on exactly once: to Owner::deliver or Owner::release.
 //  2. Each written slice's hold comes back exactly once through Owner::acknowledged, also when the
@@ -14,11 +13,11 @@
 //  3. No wrong use and no segment makes it abort the program; wrong use returns an error.
 #pragma once
 
-#include <cstdint>
 #include <optional>
 
 #include "paste/result.h"
 #include "tcp/ack_policy.h"
+#include "tcp/icmp_error.h"
 #include "tcp/receive_window.h"
 #include "tcp/segment.h"
 #include "tcp/shared.h"
@@ -50,6 +49,8 @@ class Connection {
   std::optional<Segment> process(const Segment& segment, Instant now, Owner& owner);
   // False: nothing to send now.
   [[nodiscard]] bool dispatch(Instant now, Outgoing& out, Owner& owner);
+  // False: not to be believed, or of no consequence.
+  bool icmp(const IcmpError& error, bool v4, Instant now, Owner& owner);
   // Right after dispatch() returned true: it would now return false.
   [[nodiscard]] bool at_rest() const noexcept {
     return !ack_.should_ack_now() && !reset_due_ && !keep_alive_due_ && syn_at_ == kNever &&
@@ -63,6 +64,10 @@ class Connection {
   [[nodiscard]] Result<> write(Slice slice, uint64_t cookie);
   // The program has used `bytes` in `buffers` of what was delivered: the window may open.
   void consumed(Instant now, uint32_t bytes, uint32_t buffers, const Owner& owner);
+  // What was written so far is urgent: RFC 9293 §3.8.5. Error: closed.
+  [[nodiscard]] Result<> mark_urgent();
+  // How many of the bytes to be read are urgent (RFC 9293 MUST-33).
+  [[nodiscard]] uint32_t urgent_bytes() const noexcept;
   // Ends our direction after what was written (a half-close). Error: closed.
   [[nodiscard]] Result<> shutdown();
   // shutdown(), and bytes that still arrive are answered with a reset (RFC 9293 SHLD-3). Before an
@@ -96,6 +101,8 @@ class Connection {
  private:
   static constexpr Duration kSenderRetry = std::chrono::milliseconds(10);
 
+  void take_urgent(const Segment& segment, Owner& owner);
+  void lower_mss(uint32_t mss, Instant now);
   [[nodiscard]] bool take_expected(const Segment& segment, Instant now, Owner& owner);
 
   // Arrival (connection_arrival.cc), in the order of RFC 9293 §3.10.7.
@@ -156,6 +163,7 @@ class Connection {
   Seq irs_{};
   Seq rcv_nxt_{};
   Seq last_ack_sent_{};
+  Seq urgent_{};  // RCV.UP, if urgent_known_
   uint32_t peer_window_ = 0;
   uint32_t unread_bytes_ = 0;
   uint32_t unread_buffers_ = 0;
@@ -177,6 +185,7 @@ class Connection {
   bool scale_ok_ = false;
   bool ecn_ok_ = false;
   bool opened_ = false;
+  bool urgent_known_ = false;
   bool finish_wanted_ = false;  // shutdown() before ESTABLISHED
   bool discard_ = false;        // close(): nobody reads any more
   bool peer_finished_ = false;

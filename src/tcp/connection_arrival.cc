@@ -370,6 +370,18 @@ void Connection::queue_payload(Seq seq, Slice slice, Arrival& arrival, Owner& ow
   drop_out_of_order();
 }
 
+// RFC 9293 §3.10.7.4, sixth. RFC 9293 MUST-62: the pointer is behind the last urgent octet.
+void Connection::take_urgent(const Segment& segment, Owner& owner) {
+  const Seq up = segment.seq + segment.urgent;
+  const bool receiving =
+      state_ == State::established || state_ == State::fin_wait_1 || state_ == State::fin_wait_2;
+  // RFC 9293 MUST-32: the program hears of it when there is some, and when it advances.
+  if (!receiving || up <= rcv_nxt_ || (urgent_known_ && up <= urgent_)) return;
+  urgent_ = up;
+  urgent_known_ = true;
+  owner.urgent(urgent_bytes());
+}
+
 // RFC 9293 §3.10.7.4, eighth.
 void Connection::take_fin(Instant now) {
   if (peer_finished_) return;
@@ -454,6 +466,7 @@ std::optional<Segment> Connection::process(const Segment& segment, Instant now, 
     end(Ending::orderly, owner);
     return std::nullopt;
   }
+  if (segment.has(kUrg)) take_urgent(segment, owner);
   if (!take_data(segment, now, owner)) return reset_for(segment);
   return std::nullopt;
 }

@@ -52,6 +52,8 @@ class Owner : public SliceSink {
  public:
   // In-order bytes; the hold of the slice's buffer is the callee's now.
   virtual void deliver(Slice slice) = 0;
+  // RFC 9293 §3.8.5: the next `bytes` bytes to be read are urgent.
+  virtual void urgent(uint32_t /*bytes*/) {}
   // Drops one hold of a received buffer.
   virtual void release(BufferName buffer) = 0;
   // Takes `n` more holds.

@@ -198,6 +198,10 @@ Result<> Engine::consumed(ConnectionId connection, Instant now, uint32_t bytes, 
   });
 }
 
+Result<> Engine::mark_urgent(ConnectionId connection) {
+  return with(connection, [](Connection& c) { return c.mark_urgent(); });
+}
+
 Result<> Engine::shutdown(ConnectionId connection) {
   return with(connection, [](Connection& c) { return c.shutdown(); });
 }

@@ -19,6 +19,7 @@
 #include "tcp/connection.h"
 #include "tcp/engine_options.h"
 #include "tcp/growing_ring.h"
+#include "tcp/icmp_error.h"
 #include "tcp/packet.h"
 #include "tcp/ports.h"
 #include "tcp/syn_queue.h"
@@ -46,6 +47,8 @@ class Engine final : private Owner {
 
   // Takes over the hold of packet.segment.payload, if there is one.
   void arrive(const Packet& packet, Instant now);
+  // An ICMP error about a segment of ours (parse_icmp_error).
+  void icmp(const IcmpError& error, Instant now);
   // Gives at most one packet to send; false if there is none now.
   [[nodiscard]] bool dispatch(Instant now, FourTuple& tuple, Outgoing& out);
   [[nodiscard]] Instant next_deadline(Instant now) const noexcept;
@@ -53,6 +56,8 @@ class Engine final : private Owner {
   // As those of Connection. Error besides: closed, for a handle that is void.
   Result<> write(ConnectionId connection, Slice slice, uint64_t cookie);
   Result<> consumed(ConnectionId connection, Instant now, uint32_t bytes, uint32_t buffers);
+  // What was written so far is urgent (RFC 9293 §3.8.5).
+  Result<> mark_urgent(ConnectionId connection);
   Result<> shutdown(ConnectionId connection);
   Result<> close(ConnectionId connection);
   Result<> abort(ConnectionId connection);
@@ -107,6 +112,7 @@ class Engine final : private Owner {
   void deliver(Slice slice) override;
   void release(BufferName buffer) override { owner_.release(buffer); }
   void hold(BufferName buffer, uint32_t n) override { owner_.hold(buffer, n); }
+  void urgent(uint32_t bytes) override { owner_.urgent(id_of(running_), bytes); }
   void acknowledged(Slice slice, uint64_t cookie) override;
   [[nodiscard]] uint32_t free_buffers() const override { return owner_.free_buffers(); }
   [[nodiscard]] bool may_challenge(Instant now, ChallengeState& connection) override;

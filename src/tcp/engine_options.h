@@ -36,6 +36,9 @@ class EngineOwner {
   // In-order bytes; the hold is the callee's.
   virtual void deliver(ConnectionId connection, Slice slice) = 0;
   virtual void peer_finished(ConnectionId connection) = 0;
+  // RFC 9293 §3.8.5 (MUST-32): the peer says that the next `bytes` bytes to be read, or so many
+  // more than thought, are urgent. What that means is the program's business.
+  virtual void urgent(ConnectionId, uint32_t /*bytes*/) {}
   // The handle is void from now on.
   virtual void closed(ConnectionId connection, Ending ending) = 0;
   virtual void acknowledged(ConnectionId connection, Slice slice, uint64_t cookie) = 0;
@@ -56,6 +59,7 @@ struct EngineCounters {
   uint64_t connections_full = 0;  // handshakes that found no room
   uint64_t resets_dropped = 0;    // more than resets_max were waiting
   uint64_t half_open_given_up = 0;
+  uint64_t icmp_taken = 0, icmp_ignored = 0;  // ignored: of no connection, or not to be believed
 };
 
 }  // namespace paste::tcp

@@ -56,6 +56,7 @@ Segment to_segment(const wire::TcpSegment& from, bool ce, size_t offset) noexcep
   segment.ack = Seq{from.header.acknowledgment};
   segment.window = from.header.window;
   segment.flags = from.header.flags;
+  segment.urgent = from.header.urgent;
   segment.ce = ce;
   const wire::TcpOptions& options = from.options;
   segment.options.mss = options.has_mss ? options.mss : uint16_t{0};
@@ -152,6 +153,7 @@ size_t general::emit(const FourTuple& tuple, const Outgoing& out, Bytes memory, 
   header.acknowledgment = segment.ack.value;
   header.flags = segment.flags;
   header.window = segment.window;
+  header.urgent = segment.urgent;
   const size_t tcp_length = wire::emit(header, to_wire(segment.options), headers.subspan(tcp_at));
   const size_t carried = tcp_length + out.bytes;
   const uint8_t ecn = segment.ect ? wire::kEcnCapable0 : wire::kEcnNotCapable;

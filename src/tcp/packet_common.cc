@@ -114,6 +114,7 @@ bool parse(Bytes frame, Packet& packet) noexcept {
   segment.ack = Seq{load(at + kTcp + 8)};
   segment.window = load16(at + kTcp + 14);
   segment.flags = flags;
+  segment.urgent = load16(at + kTcp + 18);
   segment.ce = (at[kIp + 1] & std::byte{wire::kEcnMask}) == std::byte{wire::kEcnCongestion};
   segment.ect = false;
   SegmentOptions& options = segment.options;
@@ -172,7 +173,7 @@ size_t emit(const FourTuple& tuple, const Outgoing& out, Bytes memory, size_t bu
   tcp.put(segment.ack.value);
   tcp.put(static_cast<uint32_t>(tcp_length / 4) << 28 | uint32_t{segment.flags} << 16 |
           segment.window);
-  tcp.put(0);  // checksum, urgent pointer
+  tcp.put(segment.urgent);  // checksum, urgent pointer
   if (options.timestamps) {
     tcp.put(kTimestampsWord);
     tcp.put(options.ts_value);

@@ -45,6 +45,7 @@ struct Segment {
   Seq seq;
   Seq ack;              // meaningful with kAck
   uint16_t window = 0;  // the field, not scaled
+  uint16_t urgent = 0;  // the pointer; meaningful with kUrg
   uint8_t flags = 0;
   bool ce = false;   // received: the IP header says Congestion Experienced (RFC 3168 §5)
   bool ect = false;  // to send: mark the packet ECN-capable

@@ -42,12 +42,15 @@ struct SendState {
   Seq window_ack{};         // SND.WL2
   uint32_t window = 0;      // SND.WND
   uint32_t max_window = 0;  // the largest ever offered
-  uint32_t mss = 536;       // payload of a full-sized segment
+  Seq urgent{};             // SND.UP, if urgent_sent
+  uint16_t mss = 536;       // payload of a full-sized segment
+  uint16_t mss_acked = 0;   // the largest payload that was acknowledged (RFC 5927 §7.2)
   bool sack = false;
   bool ecn = false;
   bool nagle = true;
   bool fin_queued = false;
   bool fin_sent = false;
+  bool urgent_sent = false;
 };
 
 }  // namespace paste::tcp

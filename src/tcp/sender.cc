@@ -16,7 +16,7 @@ SendState::SendState(const SenderOptions& options, const SenderStart& start, Ins
       window_ack(start.window_ack),
       window(start.window),
       max_window(start.window),
-      mss(start.mss),
+      mss(static_cast<uint16_t>(start.mss)),
       sack(start.sack),
       ecn(start.ecn),
       nagle(options.nagle) {
@@ -53,13 +53,33 @@ Result<> Sender::write(Slice slice, uint64_t cookie) {
   return queue_.append(slice, cookie);
 }
 
-void Sender::set_mss(uint32_t mss) noexcept {
-  PASTE_CHECK(mss >= 1 && mss <= 65535);
-  state_.mss = mss;
+void Sender::lower_mss(uint32_t mss, Instant now) noexcept {
+  PASTE_CHECK(mss >= 1 && mss <= state_.mss);
+  state_.mss = static_cast<uint16_t>(mss);
   congestion_.set_mss(mss);
-  // RFC 1191 §6.5, RFC 8201 §5.4: what did not fit is gone; it is no sign of congestion.
+  // RFC 1191 §6.5, RFC 8201 §5.4: what did not fit is gone; it is no sign of congestion. It leaves
+  // again at once, as one segment was let through by the window before.
+  bool cut = false;
   for (uint32_t i = 0; i < board_.size(); ++i) {
-    if (board_[i].length > mss && !board_[i].sacked) board_.mark_lost(i);
+    if (board_[i].length <= mss || board_[i].sacked) continue;
+    board_.mark_lost(i);
+    cut = true;
+  }
+  if (!cut) return;
+  first_again_due_ = true;
+  rto_at_ = now + state_.rtt.rto();
+}
+
+// RFC 4821 §7.7: segments of full size that time out again and again, with no message, may be too
+// large for a path whose routers are silent. RFC 4821 §7.2: 1024 bytes are a good base, 512 fit
+// wherever IPv4 works.
+void Sender::find_black_hole(Instant now) noexcept {
+  static constexpr uint32_t kBases[] = {1024 - 40, 512};
+  if (timeouts_in_row_ < 3 || board_.empty() || board_[0].length < state_.mss) return;
+  for (const uint32_t base : kBases) {
+    if (base >= state_.mss) continue;
+    state_.mss_acked = 0;
+    return lower_mss(base, now);
   }
 }
 
@@ -86,7 +106,7 @@ uint64_t Sender::budget() const noexcept {
 uint32_t Sender::new_length() const noexcept {
   const uint32_t waiting = unsent();
   const uint32_t usable = state_.window > flight() ? state_.window - flight() : 0;
-  const uint32_t length = std::min({waiting, usable, state_.mss});
+  const uint32_t length = std::min({waiting, usable, mss()});
   if (length == 0) return 0;
   // RFC 9293 §3.8.6.2.1 (MUST-38): the sender's silly window avoidance, with Nagle's rule
   // (RFC 9293 §3.7.4) as its condition on what is outstanding.
@@ -120,9 +140,17 @@ void Sender::note_sent(uint32_t bytes, Instant now) noexcept {
   persist_at_ = kNever;
 }
 
+// RFC 9293 §3.8.5 (MUST-30, MUST-31): of any length: what the field cannot say yet is said later.
+void Sender::point_to_urgent(Seq seq, Outgoing& out) const noexcept {
+  if (!state_.urgent_sent || state_.urgent <= seq) return;
+  out.header.flags |= kUrg;
+  out.header.urgent =
+      static_cast<uint16_t>(std::min<uint32_t>(state_.urgent.value - seq.value, 65535));
+}
+
 bool Sender::send_again(uint32_t record, Instant now, Outgoing& out) {
   const uint32_t payload_max = static_cast<uint32_t>(queue_.end() - board_[record].begin);
-  const uint32_t wanted = std::min({board_[record].length, state_.mss, payload_max});
+  const uint32_t wanted = std::min({board_[record].length, mss(), payload_max});
   const Seq begin = board_[record].begin;
   const uint32_t bytes = fill(begin, wanted, out);
   const bool with_fin = state_.fin_sent && bytes == payload_max &&
@@ -133,6 +161,7 @@ bool Sender::send_again(uint32_t record, Instant now, Outgoing& out) {
   out.header.seq = begin;
   if (with_fin) out.header.flags |= kFin;
   if (begin + bytes == queue_.end()) out.header.flags |= kPsh;
+  point_to_urgent(begin, out);
   board_.on_retransmitted(record, now);
   ++counters_.retransmits;
   note_sent(length, now);  // RFC 3168 §6.1.5: a retransmission is not marked ECT
@@ -153,6 +182,7 @@ bool Sender::send_new(uint32_t length, Instant now, Outgoing& out) {
   // RFC 9293 §3.9.1.2 (MUST-61): PSH on the last segment of what was given to send.
   if (last && bytes > 0) out.header.flags |= kPsh;
   if (with_fin) out.header.flags |= kFin;
+  point_to_urgent(state_.nxt, out);
   if (state_.ecn && bytes > 0) {
     out.header.ect = true;                   // RFC 3168 §6.1.1: data, not retransmitted
     if (cwr_due_) out.header.flags |= kCwr;  // RFC 3168 §6.1.2: on the first new data
@@ -204,7 +234,7 @@ bool Sender::send_window_probe(Instant now, Outgoing& out) {
   } else if (unsent() > 0) {
     // RFC 9293 §3.8.6.1 (MUST-36): at least one octet of new data. A window that is too small to be
     // worth a segment is filled after this wait (RFC 9293 §3.8.6.2.1).
-    sent = send_new(std::clamp(std::min(usable_window(), state_.mss), 1U, unsent()), now, out);
+    sent = send_new(std::clamp(std::min(usable_window(), mss()), 1U, unsent()), now, out);
   }
   rto_at_ = probe_at_ = kNever;
   persist_at_ = again_at;
@@ -227,7 +257,7 @@ bool Sender::take_back_probe() noexcept {
 bool Sender::send_tail_probe(Instant now, Outgoing& out) {
   tail_probe_due_ = false;
   ++counters_.probes;
-  const uint32_t length = std::min({unsent(), usable_window(), state_.mss});
+  const uint32_t length = std::min({unsent(), usable_window(), mss()});
   if (length == 0) {
     uint32_t last = board_.size();
     while (last > 0 && board_[last - 1].sacked) --last;
@@ -251,7 +281,7 @@ bool Sender::next(Instant now, Outgoing& out) {
     case Plan::What::again:
       first_again_due_ = false;
       return take_back_probe()
-                 ? send_new(std::min({unsent(), usable_window(), state_.mss}), now, out)
+                 ? send_new(std::min({unsent(), usable_window(), mss()}), now, out)
                  : send_again(next.record, now, out);
     case Plan::What::fresh:
       return send_new(next.length, now, out);
@@ -371,6 +401,7 @@ void Sender::on_retransmission_timeout(Instant now) {
   recover_ = state_.nxt;
   phase_ = Phase::loss;
   first_again_due_ = true;  // RFC 6298 §5.4
+  find_black_hole(now);
   probe_.reset();
   probe_at_ = reorder_at_ = kNever;
   rto_at_ = now + state_.rtt.rto();  // RFC 6298 §5.6

@@ -48,9 +48,16 @@ class Sender {
   [[nodiscard]] Result<> write(Slice slice, uint64_t cookie);
   // A FIN follows the last byte.
   void finish() noexcept { state_.fin_queued = true; }
-  // Path MTU discovery found another size (RFC 8201 §4). What is in flight and larger is cut and
-  // sent again.
-  void set_mss(uint32_t mss) noexcept;
+  // Path MTU discovery found a smaller size (RFC 8201 §4). What is in flight and larger is cut and
+  // sent again. REQUIRES: 1 <= mss <= mss().
+  void lower_mss(uint32_t mss, Instant now) noexcept;
+  // SND.UP is the end of what was written (RFC 9293 §3.10.2).
+  void mark_urgent() noexcept {
+    state_.urgent = queue_.end();
+    state_.urgent_sent = true;
+  }
+  // The oldest segment has timed out and nothing was acknowledged since.
+  [[nodiscard]] bool timed_out() const noexcept { return timeouts_in_row_ > 0; }
 
   struct Ack {
     Seq seq;
@@ -144,6 +151,8 @@ class Sender {
   [[nodiscard]] bool send_window_probe(Instant now, Outgoing& out);
   [[nodiscard]] bool send_tail_probe(Instant now, Outgoing& out);
   [[nodiscard]] bool take_back_probe() noexcept;
+  void point_to_urgent(Seq seq, Outgoing& out) const noexcept;
+  void find_black_hole(Instant now) noexcept;
   void arm_persist(Instant now) noexcept;
   void start_tail_timer(Instant now) noexcept;
   void mark_rest_lost() noexcept;

@@ -103,7 +103,10 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
   void inject(const Frame& frame) override {
     now_ = now_ + std::chrono::microseconds(50);  // or every round trip would be none
     tcp::Packet packet;
-    if (tcp::parse_packet(frame, packet)) return;
+    if (tcp::parse_packet(frame, packet)) {
+      if (const auto error = tcp::parse_icmp_error(frame)) engine_->icmp(*error, now_);
+      return settle();
+    }
     if (packet.segment.payload.length != 0) {
       const BufferName buffer = take();
       if (buffer == kNoBuffer) return;
@@ -121,6 +124,17 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
     if (word == "accept") return accept();
     if (word == "write") return write(n);
     if (word == "read") return read(n);
+    if (word == "write-urgent") {
+      const std::string problem = write(n);
+      return problem.empty() ? said(engine_->mark_urgent(id_)) : problem;
+    }
+    if (word == "urgent") {
+      const tcp::Connection* connection = engine_->find(id_);
+      const uint32_t left = connection == nullptr ? 0 : connection->urgent_bytes();
+      return left == n && (n == 0 || told_urgent_ != 0)
+                 ? ""
+                 : std::to_string(left) + " bytes are urgent, told " + std::to_string(told_urgent_);
+    }
     if (word == "not-readable") return unread_.empty() ? "" : "there are bytes to read";
     if (word == "eof") {
       if (!unread_.empty()) return "there are bytes to read";
@@ -179,6 +193,7 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
     unread_.push_back(slice);
   }
   void peer_finished(ConnectionId) override { peer_finished_ = true; }
+  void urgent(ConnectionId, uint32_t bytes) override { told_urgent_ = bytes; }
   void closed(ConnectionId id, tcp::Ending ending) override {
     if (id == id_ || id_.generation == 0) ending_ = ending;
   }
@@ -284,6 +299,7 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
   ConnectionId id_{};
   tcp::Ending ending_ = tcp::Ending::none;
   uint32_t received_ = 0;
+  uint32_t told_urgent_ = 0;
   uint64_t draws_ = 77;
   bool open_ = false;
   bool peer_finished_ = false;

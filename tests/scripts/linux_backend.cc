@@ -107,6 +107,16 @@ class LinuxBackend final : public Backend {
     if (word == "accept") return accept();
     if (word == "write") return write(n);
     if (word == "read") return read(n);
+    if (word == "write-urgent") {
+      const std::string bytes(n, 'x');
+      const ssize_t done = ::send(fd_, bytes.data(), n, MSG_OOB | MSG_NOSIGNAL | MSG_DONTWAIT);
+      return done == static_cast<ssize_t>(n) ? "" : failed("send");
+    }
+    if (word == "urgent") {
+      pollfd ready{.fd = fd_, .events = POLLPRI, .revents = 0};
+      (void)poll(&ready, 1, kPatience);
+      return ((ready.revents & POLLPRI) != 0) == (n != 0) ? "" : "urgent data is not as expected";
+    }
     if (word == "not-readable") return readable(0) ? "there is something to read" : "";
     if (word == "eof") return eof();
     if (word == "shutdown") {

@@ -56,14 +56,30 @@ Runner::Runner(const Script& script, Backend& backend)
       tuple_(script_tuple(script.number("ip", 4) == 6)),
       isn_(script.number("isn", 0xFFFFFF00)) {}
 
-std::string Runner::run() {
-  for (const Line& line : script_.lines) {
+std::string Runner::play(const std::vector<Line>& lines) {
+  for (const Line& line : lines) {
     const std::string problem = step(line);
     if (!problem.empty()) {
       return script_.path + ":" + std::to_string(line.number) + ": " + problem +
              "\n  what happened:\n" + history_;
     }
   }
+  return "";
+}
+
+std::string Runner::leaves(Duration within) {
+  std::string text;
+  const Duration until = backend_.now() + within;
+  while (const auto seen = receive(until)) {
+    const auto flags = static_cast<uint8_t>(seen->packet.segment.flags & ~tcp::kPsh);
+    text += (text.empty() ? "" : " ") + flags_text(flags);
+  }
+  return text.empty() ? "-" : text;
+}
+
+std::string Runner::run() {
+  const std::string problem = play(script_.lines);
+  if (!problem.empty()) return problem;
   if (const auto extra = receive(backend_.now())) {
     return script_.path + ": at its end an unexpected packet: " +
            describe(extra->packet.segment, extra->packet.segment.payload.length, false) +

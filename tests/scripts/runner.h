@@ -15,6 +15,10 @@ class Runner {
   Runner(const Script& script, Backend& backend);
   // "" if all was as the script says; else what was not, where, and what had happened.
   [[nodiscard]] std::string run();
+  // The lines only; run() is this and then looks for packets left over and for leaks.
+  [[nodiscard]] std::string play(const std::vector<Line>& lines);
+  // The flags of all that leaves in that time, such as "ACK RST", or "-".
+  [[nodiscard]] std::string leaves(Duration within);
 
  private:
   struct Seen {

@@ -35,7 +35,7 @@ const std::map<std::string, char> kSettings = {
     {"isn", 'n'},
     {"syn-tries", 'n'},
     {"hystart", 'b'},
-   
+
     {"out-of-order-max", 'n'},
     {"rtt", 'd'},
 };
@@ -179,7 +179,7 @@ class Parser {
   bool app_ok(const Line& line) {
     static const std::set<std::string> kPlain = {"listen", "accept", "connect", "shutdown",
                                                  "close",  "abort",  "eof",     "not-readable"};
-    static const std::set<std::string> kNumber = {"write", "read"};
+    static const std::set<std::string> kNumber = {"write", "read", "write-urgent", "urgent"};
     static const std::set<std::string> kError = {"error", "write-fails"};
     if (kPlain.contains(line.word)) {
       return line.argument.empty() ? true : wrong("`app " + line.word + "` takes no argument");
