@@ -120,6 +120,8 @@ class Engine final : private Owner {
   // Arrival (engine_arrival.cc).
   void arrive_without_connection(const Packet& packet, Instant now);
   [[nodiscard]] bool arrive_in_time_wait(const Packet& packet, Instant now);
+  void arrive_half_open(const Packet& packet, const SynEntry& entry, Instant now);
+  void acknowledge_half_open(const SynEntry& entry, Instant now);
   void arrive_syn(const Packet& packet, uint32_t listener, Instant now);
   void arrive_ack(const Packet& packet, uint32_t listener, Instant now);
   void accept(const Packet& packet, const SynEntry& entry, Instant now);

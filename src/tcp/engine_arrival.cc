@@ -39,12 +39,10 @@ void Engine::arrive_without_connection(const Packet& packet, Instant now) {
     refuse(packet);
     return drop_payload(packet);
   }
-  if (segment.has(kRst)) {
-    // RFC 9293 §3.10.7.4 (second, SYN-RECEIVED after a passive open): back to LISTEN.
-    const SynEntry* entry = half_open_.find(packet.tuple);
-    if (entry != nullptr && segment.seq == entry->irs + 1) (void)half_open_.take(packet.tuple);
-    return drop_payload(packet);
+  if (const SynEntry* entry = half_open_.find(packet.tuple)) {
+    return arrive_half_open(packet, SynEntry(*entry), now);
   }
+  if (segment.has(kRst)) return drop_payload(packet);  // RFC 9293 §3.10.7.2, first
   if (segment.has(kSyn) && !segment.has(kAck)) {
     arrive_syn(packet, listener->second, now);
     return drop_payload(packet);  // data with a SYN is not kept (RFC 7413 is not implemented)
@@ -81,10 +79,71 @@ bool Engine::arrive_in_time_wait(const Packet& packet, Instant now) {
     ack.options.ts_value = Timestamps(entry->ts_offset).value(now);
     ack.options.ts_echo = entry->ts_recent;
   }
-  queue_reply(packet.tuple, ack);
   // RFC 9293 §3.10.7.4: only a retransmitted FIN starts the wait again.
-  if (segment.has(kFin)) time_wait_.restart(packet.tuple, now);
+  if (segment.has(kFin)) {
+    queue_reply(packet.tuple, ack);
+    time_wait_.restart(packet.tuple, now);
+    return true;
+  }
+  // What is acceptable says nothing here. Two ends in TIME-WAIT would answer each other for ever.
+  if (segment.seq == entry->rcv_nxt && !segment.has(kSyn)) return true;
+  ChallengeState none;
+  if (challenges_.allow(now, owner_.draw(), none)) queue_reply(packet.tuple, ack);
   return true;
+}
+
+void Engine::acknowledge_half_open(const SynEntry& entry, Instant now) {
+  ChallengeState none;
+  if (!challenges_.allow(now, owner_.draw(), none)) return;
+  Segment ack = syn_ack(entry, now).header;
+  ack.seq = entry.iss + 1;
+  ack.flags = kAck;
+  ack.options.mss = 0;
+  ack.options.shift = SegmentOptions::kNoShift;
+  ack.options.sack_permitted = false;
+  queue_reply(entry.tuple, ack);
+}
+
+// SYN-RECEIVED after a passive open, in the order of RFC 9293 §3.10.7.4.
+void Engine::arrive_half_open(const Packet& packet, const SynEntry& entry, Instant now) {
+  const Segment& segment = packet.segment;
+  const uint32_t window = Connection::handshake_window(options_.connection);
+  const SegmentSpan span{.seq = segment.seq,
+                         .payload = segment.payload.length,
+                         .syn = segment.has(kSyn),
+                         .fin = segment.has(kFin)};
+  if (!acceptable(span, entry.irs + 1, window)) {
+    if (segment.has(kSyn) && !segment.has(kAck) && segment.seq == entry.irs) {
+      queue_reply(packet.tuple, syn_ack(entry, now).header);  // it has not seen our answer
+    } else if (!segment.has(kRst)) {
+      acknowledge_half_open(entry, now);
+    }
+    return drop_payload(packet);
+  }
+  if (segment.has(kRst)) {
+    // RFC 5961 §3.2; an exact one leads back to LISTEN.
+    if (segment.seq == entry.irs + 1) {
+      (void)half_open_.take(packet.tuple);
+    } else {
+      acknowledge_half_open(entry, now);
+    }
+    return drop_payload(packet);
+  }
+  if (segment.has(kSyn)) {
+    (void)half_open_.take(packet.tuple);  // RFC 9293 §3.10.7.4, fourth: back to LISTEN
+    return drop_payload(packet);
+  }
+  if (!segment.has(kAck)) return drop_payload(packet);
+  if (segment.ack != entry.iss + 1) {
+    refuse(packet);
+    return drop_payload(packet);
+  }
+  if (!place_free()) {
+    ++counters_.connections_full;  // it stays half-open: the peer sends again, room may come
+    return drop_payload(packet);
+  }
+  (void)half_open_.take(packet.tuple);
+  accept(packet, entry, now);
 }
 
 SynEntry Engine::entry_of(const Packet& packet, uint32_t listener, Instant now) const {
@@ -129,13 +188,6 @@ Outgoing Engine::syn_ack(const SynEntry& entry, Instant now) const noexcept {
 }
 
 void Engine::arrive_syn(const Packet& packet, uint32_t listener, Instant now) {
-  if (const SynEntry* known = half_open_.find(packet.tuple)) {
-    if (known->irs == packet.segment.seq) {
-      queue_reply(packet.tuple, syn_ack(*known, now).header);
-      return;
-    }
-    (void)half_open_.take(packet.tuple);  // the peer has started anew
-  }
   const SynEntry entry = entry_of(packet, listener, now);
   if (!half_open_.insert(entry, now)) return send_cookie(packet, entry, now);
   queue_reply(packet.tuple, syn_ack(entry, now).header);
@@ -162,18 +214,6 @@ void Engine::send_cookie(const Packet& packet, const SynEntry& entry, Instant no
 
 void Engine::arrive_ack(const Packet& packet, uint32_t listener, Instant now) {
   const Segment& segment = packet.segment;
-  if (const SynEntry* known = half_open_.find(packet.tuple)) {
-    if (segment.ack != known->iss + 1) {
-      refuse(packet);
-      return drop_payload(packet);
-    }
-    if (!place_free()) {
-      ++counters_.connections_full;  // it stays half-open: the peer sends again, room may come
-      return drop_payload(packet);
-    }
-    const auto entry = half_open_.take(packet.tuple);
-    return accept(packet, *entry, now);
-  }
   const auto mss =
       verify_cookie(keys_.cookies, packet.tuple, segment.seq - 1, segment.ack - 1, now);
   if (!mss) {

@@ -280,9 +280,8 @@ bool Sender::next(Instant now, Outgoing& out) {
       return send_tail_probe(now, out);
     case Plan::What::again:
       first_again_due_ = false;
-      return take_back_probe()
-                 ? send_new(std::min({unsent(), usable_window(), mss()}), now, out)
-                 : send_again(next.record, now, out);
+      return take_back_probe() ? send_new(std::min({unsent(), usable_window(), mss()}), now, out)
+                               : send_again(next.record, now, out);
     case Plan::What::fresh:
       return send_new(next.length, now, out);
     case Plan::What::nothing:

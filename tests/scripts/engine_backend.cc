@@ -119,7 +119,10 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
 
   std::string app(const std::string& word, const std::string& argument) override {
     const auto n = static_cast<uint32_t>(std::strtoul(argument.c_str(), nullptr, 10));
-    if (word == "listen") return said(engine_->listen(tuple_.local_port, 1));
+    if (word == "listen") {
+      listening_ = true;
+      return said(engine_->listen(tuple_.local_port, 1));
+    }
     if (word == "connect") return open();
     if (word == "accept") return accept();
     if (word == "write") return write(n);
@@ -158,11 +161,13 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
 
   std::string state() override {
     settle();
-    if (const tcp::Connection* connection = engine_->find(id_)) {
+    const ConnectionId id = accepted_.empty() ? id_ : accepted_.front();
+    if (const tcp::Connection* connection = engine_->find(id)) {
       return tcp::to_string(connection->state());
     }
     if (engine_->in_time_wait() != 0) return "TIME-WAIT";
-    return engine_->half_open() != 0 ? "SYN-RECEIVED" : "CLOSED";
+    if (engine_->half_open() != 0) return "SYN-RECEIVED";
+    return listening_ && ending_ == tcp::Ending::none ? "LISTEN" : "CLOSED";
   }
 
   std::string finish() override {
@@ -302,6 +307,7 @@ class EngineBackend final : public Backend, private tcp::EngineOwner {
   uint32_t told_urgent_ = 0;
   uint64_t draws_ = 77;
   bool open_ = false;
+  bool listening_ = false;
   bool peer_finished_ = false;
   std::string problem_;
   std::unique_ptr<tcp::Engine> engine_;
