@@ -1,9 +1,7 @@
 #include "tcp/icmp_error.h"
 
-#include "wire/ethernet.h"
 #include "wire/icmp.h"
-#include "wire/ipv4.h"
-#include "wire/ipv6.h"
+#include "wire/ip.h"
 #include "wire/protocol.h"
 
 namespace paste::tcp {
@@ -20,22 +18,13 @@ bool is_hard(const wire::IcmpHeader& header) noexcept {
 std::optional<wire::IcmpMessage> message_of(Bytes bytes) noexcept {
   const auto frame = wire::EthernetFrame::parse(bytes);
   if (!frame) return std::nullopt;
-  if (frame->header.type == wire::kEtherTypeIpv4) {
-    const auto packet = wire::Ipv4Packet::parse(frame->payload);
-    if (!packet || packet->header.protocol != wire::kProtocolIcmpV4 ||
-        packet->header.is_fragment()) {
-      return std::nullopt;
-    }
-    const auto message = wire::IcmpMessage::parse_v4(packet->payload);
-    return message ? std::optional(*message) : std::nullopt;
-  }
-  if (frame->header.type != wire::kEtherTypeIpv6) return std::nullopt;
-  const auto packet = wire::Ipv6Packet::parse(frame->payload);
-  if (!packet || packet->header.protocol != wire::kProtocolIcmpV6 || packet->is_fragment()) {
-    return std::nullopt;
-  }
-  const auto message = wire::IcmpMessage::parse_v6(packet->payload, packet->header.source,
-                                                   packet->header.destination);
+  const auto packet = wire::IpPacket::parse(*frame);
+  if (!packet || packet->fragment) return std::nullopt;
+  const bool v4 = packet->source.is_v4();
+  if (packet->protocol != (v4 ? wire::kProtocolIcmpV4 : wire::kProtocolIcmpV6)) return std::nullopt;
+  const auto message =
+      v4 ? wire::IcmpMessage::parse_v4(packet->payload)
+         : wire::IcmpMessage::parse_v6(packet->payload, packet->source, packet->destination);
   return message ? std::optional(*message) : std::nullopt;
 }
 

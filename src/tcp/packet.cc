@@ -4,47 +4,14 @@
 
 #include "tcp/packet_common.h"
 #include "wire/checksum.h"
-#include "wire/ethernet.h"
-#include "wire/ipv4.h"
-#include "wire/ipv6.h"
+#include "wire/ip.h"
 #include "wire/protocol.h"
 #include "wire/tcp.h"
 
 namespace paste::tcp {
 namespace {
 
-struct IpView {
-  wire::IpAddress source;
-  wire::IpAddress destination;
-  uint8_t protocol = 0;
-  uint8_t ecn = 0;
-  bool fragment = false;
-  Bytes payload;
-};
-
-tl::unexpected<Refusal> refused(Refused reason) { return tl::unexpected<Refusal>({reason}); }
 Refusal refusal_of(wire::Malformed detail) { return {Refused::malformed, detail}; }
-tl::unexpected<Refusal> refused(wire::Malformed detail) {
-  return tl::unexpected<Refusal>(refusal_of(detail));
-}
-
-tl::expected<IpView, Refusal> parse_ip(const wire::EthernetFrame& frame) noexcept {
-  if (frame.header.type == wire::kEtherTypeIpv4) {
-    const auto packet = wire::Ipv4Packet::parse(frame.payload);
-    if (!packet) return refused(packet.error());
-    const wire::Ipv4Header& header = packet->header;
-    return IpView{header.source, header.destination,   header.protocol,
-                  header.ecn(),  header.is_fragment(), packet->payload};
-  }
-  if (frame.header.type == wire::kEtherTypeIpv6) {
-    const auto packet = wire::Ipv6Packet::parse(frame.payload);
-    if (!packet) return refused(packet.error());
-    const wire::Ipv6Header& header = packet->header;
-    return IpView{header.source, header.destination,    header.protocol,
-                  header.ecn(),  packet->is_fragment(), packet->payload};
-  }
-  return refused(Refused::not_ip);
-}
 
 bool endpoint_ok(const wire::IpAddress& address) noexcept {
   return !address.is_multicast() && !address.is_broadcast() && !address.is_unspecified();
@@ -107,8 +74,11 @@ std::optional<Refusal> parse_packet(Bytes bytes, Packet& packet) noexcept {
 std::optional<Refusal> general::parse(Bytes bytes, Packet& packet) noexcept {
   const auto frame = wire::EthernetFrame::parse(bytes);
   if (!frame) return refusal_of(frame.error());
-  const auto ip = parse_ip(*frame);
-  if (!ip) return ip.error();
+  const bool is_ip =
+      frame->header.type == wire::kEtherTypeIpv4 || frame->header.type == wire::kEtherTypeIpv6;
+  if (!is_ip) return Refusal{Refused::not_ip};
+  const auto ip = wire::IpPacket::parse(*frame);
+  if (!ip) return refusal_of(ip.error());
   if (ip->fragment) return Refusal{Refused::fragment};
   if (ip->protocol != wire::kProtocolTcp) return Refusal{Refused::not_tcp};
   if (!endpoint_ok(ip->source) || !endpoint_ok(ip->destination)) {
@@ -126,7 +96,7 @@ std::optional<Refusal> general::parse(Bytes bytes, Packet& packet) noexcept {
                   .remote = ip->source.octets,
                   .local_port = tcp->header.destination_port,
                   .remote_port = tcp->header.source_port};
-  packet.segment = to_segment(*tcp, ip->ecn == wire::kEcnCongestion, offset);
+  packet.segment = to_segment(*tcp, ip->ecn() == wire::kEcnCongestion, offset);
   return std::nullopt;
 }
 
@@ -157,19 +127,7 @@ size_t general::emit(const FourTuple& tuple, const Outgoing& out, Bytes memory, 
   const size_t tcp_length = wire::emit(header, to_wire(segment.options), headers.subspan(tcp_at));
   const size_t carried = tcp_length + out.bytes;
   const uint8_t ecn = segment.ect ? wire::kEcnCapable0 : wire::kEcnNotCapable;
-  if (v4) {
-    wire::emit(wire::Ipv4Header{.source = source,
-                                .destination = destination,
-                                .traffic_class = ecn,
-                                .protocol = wire::kProtocolTcp},
-               carried, headers.subspan(ip_at));
-  } else {
-    wire::emit(wire::Ipv6Header{.source = source,
-                                .destination = destination,
-                                .traffic_class = ecn,
-                                .protocol = wire::kProtocolTcp},
-               carried, headers.subspan(ip_at));
-  }
+  wire::emit_ip(source, destination, wire::kProtocolTcp, ecn, carried, headers.subspan(ip_at));
   wire::Sum sum;
   for (const Slice slice : out.payload()) {
     sum.add(memory.subspan(slice.buffer * buffer_size + slice.offset, slice.length));
