@@ -44,7 +44,10 @@ inline ConnectionOptions draw_options(Input& in) {
   options.ecn = (a & 8) != 0;
   options.sender.nagle = (a & 16) == 0;
   options.sender.pacing.timed = (a & 32) != 0;
-  if ((a & 64) != 0) options.keep_alive = std::chrono::seconds(30);
+  if ((a & 64) != 0) {
+    options.keep_alive = true;
+    options.keep_alive_idle = std::chrono::seconds(30);
+  }
   if ((a & 128) != 0) options.sender.congestion.algorithm = CongestionOptions::Algorithm::reno;
   const uint8_t b = in.byte();
   options.window_initial = 512U << (b & 7);

@@ -44,6 +44,9 @@ Connection::Connection(Shared& shared, Identity identity, Instant now) noexcept
                                                  : uint8_t{0}),
       state_(State::syn_sent) {
   send_.nagle = own().sender.nagle;
+  keep_alive_ = own().keep_alive;
+  dscp_ = own().dscp;
+  peer_mss_ = identity.default_mss;
   window_ = ReceiveWindow({.initial = own().window_initial,
                            .max = own().window_max,
                            .mss = own().mss,
@@ -107,6 +110,12 @@ void Connection::consumed(Instant now, uint32_t bytes, uint32_t buffers, const O
   if (window_.update_needed(rcv_nxt_, room(owner), unread_bytes_)) {
     ack_.on_window_update_needed();
   }
+}
+
+void Connection::set_keep_alive(bool on, Instant now) noexcept {
+  keep_alive_ = on;
+  keep_alive_sent_ = 0;
+  keep_alive_at_ = on && opened_ ? now + own().keep_alive_idle : kNever;
 }
 
 Result<> Connection::mark_urgent() {
@@ -215,18 +224,20 @@ void Connection::run_timers(Instant now, Owner& owner) {
     // RFC 9293 §3.8.3 (MUST-20): R2 is over; §3.10.8 asks for no reset.
     return end(Ending::timed_out, owner);
   }
+  // RFC 9293 MUST-20, SHLD-10: R1, three retransmissions.
+  if (sender_ && sender_->passed_r1()) owner.soft_error(SoftError::retransmitting);
   if (retire_at() <= now) {
     // RFC 5681 §4.1: after such a pause little is left that is worth the memory.
     sender_->retire();
     sender_.release();
   }
   if (keep_alive_at_ <= now) {
-    // RFC 9293 §3.8.4 (MUST-25): one lost probe is no sign of a dead connection.
+    // RFC 9293 §3.8.4 (MUST-29): one lost probe is no sign of a dead connection.
     if (keep_alive_sent_ >= own().keep_alive_probes) {
       reset_due_ = true;
       return end(Ending::timed_out, owner);
     }
-    const Instant silent_until = heard_ + own().keep_alive;
+    const Instant silent_until = heard_ + own().keep_alive_idle;
     if (keep_alive_sent_ == 0 && silent_until > now) {
       keep_alive_at_ = silent_until;
     } else {
@@ -324,6 +335,8 @@ void fit_blocks(Outgoing& out, uint32_t space) noexcept {
 
 bool Connection::dispatch(Instant now, Outgoing& out, Owner& owner) {
   out.reset();
+  out.ttl = own().ttl;
+  out.dscp = dscp_;
   if (state_ != State::closed) run_timers(now, owner);
   if (reset_due_) {
     // RFC 9293 §3.10.5: <SEQ=SND.NXT><ACK=RCV.NXT><CTL=RST,ACK>; RFC 7323 §3.2: needs no timestamp.

@@ -31,6 +31,7 @@ class Connection {
   struct Identity {
     Seq iss;
     uint32_t timestamp_offset = 0;
+    uint16_t default_mss = 536;  // RFC 9293 MUST-15; IPv6: 1220
   };
 
   // Active open: SYN-SENT.
@@ -96,6 +97,8 @@ class Connection {
   [[nodiscard]] uint32_t out_of_order_buffers() const noexcept {
     return out_of_order_ ? out_of_order_->queue.pieces() : 0;
   }
+  void set_keep_alive(bool on, Instant now) noexcept;  // RFC 9293 MUST-24
+  void set_dscp(uint8_t dscp) noexcept { dscp_ = dscp & 0x3F; }
   void set_nagle(bool on) noexcept { send_.nagle = on; }
 
  private:
@@ -172,7 +175,7 @@ class Connection {
   Instant time_wait_until_ = kNever;
   Instant heard_{};  // the last segment from the peer
   Instant keep_alive_at_ = kNever;
-  uint16_t peer_mss_ = 536;  // RFC 9293 MUST-15
+  uint16_t peer_mss_ = 536;
   uint8_t send_shift_ = 0;
   uint8_t receive_shift_ = 0;  // what we offer
   uint8_t syn_sent_count_ = 0;
@@ -186,15 +189,13 @@ class Connection {
   bool ecn_ok_ = false;
   bool opened_ = false;
   bool urgent_known_ = false;
+  bool keep_alive_ = false;
+  uint8_t dscp_ = 0;
   bool finish_wanted_ = false;  // shutdown() before ESTABLISHED
   bool discard_ = false;        // close(): nobody reads any more
   bool peer_finished_ = false;
   bool reset_due_ = false;
   bool keep_alive_due_ = false;
 };
-
-// RFC 9293 §3.10.7.1: the reset that answers a segment for a connection that does not exist; none
-// for a reset.
-[[nodiscard]] std::optional<Segment> reset_for(const Segment& segment) noexcept;
 
 }  // namespace paste::tcp

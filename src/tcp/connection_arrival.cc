@@ -6,20 +6,6 @@
 
 namespace paste::tcp {
 
-std::optional<Segment> reset_for(const Segment& segment) noexcept {
-  if (segment.has(kRst)) return std::nullopt;
-  Segment reset;
-  if (segment.has(kAck)) {
-    reset.seq = segment.ack;
-    reset.flags = kRst;
-  } else {
-    reset.seq = Seq{0};
-    reset.ack = segment.seq + segment.length();
-    reset.flags = kRst | kAck;
-  }
-  return reset;
-}
-
 void Connection::drop_payload(const Segment& segment, Owner& owner) const {
   if (segment.payload.length != 0) owner.release(segment.payload.buffer);
 }
@@ -30,7 +16,7 @@ void Connection::challenge(Instant now, Owner& owner) {
 
 // What both SYNs say about options holds from now on.
 void Connection::agree(const SegmentOptions& peer, bool peer_ecn, Instant now) noexcept {
-  if (peer.mss != 0) peer_mss_ = peer.mss;  // RFC 9293 MUST-15: 536 if absent
+  if (peer.mss != 0) peer_mss_ = peer.mss;
   sack_ok_ = own().sack && peer.sack_permitted;
   timestamps_ok_ = own().timestamps && peer.timestamps;
   if (timestamps_ok_) timestamps_.start(peer.ts_value, now);
@@ -75,7 +61,7 @@ void Connection::become_established(const Segment& segment, Instant now) noexcep
   opened_ = true;
   syn_at_ = kNever;
   state_ = State::established;
-  if (own().keep_alive.count() > 0) keep_alive_at_ = now + own().keep_alive;
+  if (keep_alive_) keep_alive_at_ = now + own().keep_alive_idle;
   if (finish_wanted_) (void)shutdown();
 }
 

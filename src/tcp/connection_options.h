@@ -28,6 +28,13 @@ enum class State : uint8_t {
 // Why a connection ended.
 enum class Ending : uint8_t { none, orderly, reset, refused, timed_out, aborted };
 
+// RFC 9293 §3.9.1.8: what a program may want to know, though the connection goes on.
+enum class SoftError : uint8_t {
+  unreachable,     // a network or host, says a router
+  other,           // time exceeded, parameter problem, a port while the connection is open
+  retransmitting,  // RFC 9293 MUST-20, SHLD-9: R1 is passed: the path is suspect
+};
+
 struct ConnectionOptions {
   SenderOptions sender;
   ReassemblyLimits reassembly;
@@ -40,11 +47,15 @@ struct ConnectionOptions {
   bool timestamps = true;
   bool window_scale = true;
   bool ecn = false;
-  uint8_t syn_tries = 6;
+  uint8_t syn_tries = 8;                          // RFC 9293 MUST-23: three minutes at least
   Duration time_wait = std::chrono::seconds(60);  // 2 MSL
-  Duration keep_alive{0};                         // idle time before the first probe; 0: off
+  // RFC 9293 §3.8.4: off by default (MUST-25), after two hours of silence at least (MUST-28).
+  bool keep_alive = false;
+  Duration keep_alive_idle = std::chrono::hours(2);
   Duration keep_alive_interval = std::chrono::seconds(75);
   uint8_t keep_alive_probes = 9;
+  uint8_t ttl = 64;  // RFC 9293 MUST-49
+  uint8_t dscp = 0;  // RFC 9293 MUST-48: six bits; set_dscp() changes it for a connection
 };
 
 // The owner of buffers and of the program's side.
@@ -54,6 +65,8 @@ class Owner : public SliceSink {
   virtual void deliver(Slice slice) = 0;
   // RFC 9293 §3.8.5: the next `bytes` bytes to be read are urgent.
   virtual void urgent(uint32_t /*bytes*/) {}
+  // RFC 9293 MUST-47: something that may pass: no reason to give up.
+  virtual void soft_error(SoftError /*error*/) {}
   // Drops one hold of a received buffer.
   virtual void release(BufferName buffer) = 0;
   // Takes `n` more holds.

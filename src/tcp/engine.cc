@@ -8,9 +8,9 @@
 namespace paste::tcp {
 namespace {
 
-bool is_v4(const Address& address) noexcept {
-  static constexpr Address kPrefix = ipv4_mapped(0, 0, 0, 0);
-  return std::equal(address.begin(), address.begin() + 12, kPrefix.begin());
+bool of_one_host(const Address& address) noexcept {
+  if (!is_v4(address)) return address[0] != 0xFF && address != Address{};
+  return address != ipv4_mapped(0, 0, 0, 0) && address[12] < 224;
 }
 
 tl::unexpected<Error> no_such_connection() { return fail(Code::closed, "the connection is gone"); }
@@ -142,25 +142,38 @@ void Engine::settle(uint32_t index, Instant now) {
 
 // --- The program's calls ----------------------------------------------------------------------
 
-Result<> Engine::listen(uint16_t port, uint32_t listener) {
-  if (!listeners_.emplace(port, listener).second) {
+Result<> Engine::listen(uint16_t port, uint32_t listener, const Address& local) {
+  if (!listeners_.emplace(std::pair(port, local), listener).second) {
     return fail(Code::in_use, "somebody listens on this port already");
   }
   return {};
 }
 
-void Engine::stop_listening(uint16_t port) { listeners_.erase(port); }
+void Engine::stop_listening(uint16_t port, const Address& local) {
+  listeners_.erase({port, local});
+}
+
+std::optional<uint32_t> Engine::listener_of(const FourTuple& tuple) const {
+  auto found = listeners_.find({tuple.local_port, tuple.local});
+  if (found == listeners_.end()) found = listeners_.find({tuple.local_port, Address{}});
+  return found == listeners_.end() ? std::nullopt : std::optional(found->second);
+}
 
 Result<ConnectionId> Engine::connect(const Address& local, const Address& remote,
                                      uint16_t remote_port, Instant now) {
   if (is_v4(local) != is_v4(remote)) {
     return fail(Code::invalid, "the two addresses are of different versions of IP");
   }
+  // RFC 9293 MUST-46, MUST-63.
+  if (!of_one_host(remote) || !of_one_host(local)) {
+    return fail(Code::invalid,
+                "a connection needs two addresses of one host each, not a group's, a "
+                "broadcast or none");
+  }
   FourTuple tuple{.local = local, .remote = remote, .local_port = 0, .remote_port = remote_port};
   const auto port = ports_.choose(tuple, [&](uint16_t candidate) {
     tuple.local_port = candidate;
-    return !by_tuple_.contains(tuple) && time_wait_.find(tuple) == nullptr &&
-           !listeners_.contains(candidate);
+    return !by_tuple_.contains(tuple) && time_wait_.find(tuple) == nullptr && !listener_of(tuple);
   });
   if (!port) return fail(Code::busy, "every port for this destination is in use");
   tuple.local_port = *port;
@@ -169,10 +182,11 @@ Result<ConnectionId> Engine::connect(const Address& local, const Address& remote
   Place& here = place(*index);
   here.tuple = tuple;
   here.listener = UINT32_MAX;
-  here.connection.emplace(shared_,
-                          Connection::Identity{initial_sequence(keys_.isn, tuple, now),
-                                               timestamp_offset(keys_.timestamps, tuple)},
-                          now);
+  here.connection.emplace(
+      shared_,
+      Connection::Identity{initial_sequence(keys_.isn, tuple, now),
+                           timestamp_offset(keys_.timestamps, tuple), default_mss(tuple)},
+      now);
   by_tuple_.insert(*index);
   touch(*index);
   return id_of(*index);
@@ -194,6 +208,28 @@ Result<> Engine::write(ConnectionId connection, Slice slice, uint64_t cookie) {
 Result<> Engine::consumed(ConnectionId connection, Instant now, uint32_t bytes, uint32_t buffers) {
   return with(connection, [&](Connection& c) -> Result<> {
     c.consumed(now, bytes, buffers, *this);
+    return {};
+  });
+}
+
+Result<> Engine::set_keep_alive(ConnectionId connection, bool on, Instant now) {
+  return with(connection, [&](Connection& c) -> Result<> {
+    c.set_keep_alive(on, now);
+    return {};
+  });
+}
+
+Result<> Engine::set_dscp(ConnectionId connection, uint8_t dscp) {
+  if (dscp > 63) return fail(Code::invalid, "a DiffServ code point has six bits: 0 to 63");
+  return with(connection, [&](Connection& c) -> Result<> {
+    c.set_dscp(dscp);
+    return {};
+  });
+}
+
+Result<> Engine::set_nagle(ConnectionId connection, bool on) {
+  return with(connection, [&](Connection& c) -> Result<> {
+    c.set_nagle(on);
     return {};
   });
 }

@@ -8,9 +8,10 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_set.h"
@@ -35,13 +36,15 @@ class Engine final : private Owner {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  // Accepts connections to `port` of any local address; `listener` comes back with opened().
+  // Accepts connections to `port` of `local`, or of any local address if that is all zeros;
+  // `listener` comes back with opened(). RFC 9293 MUST-42: several addresses may have one port.
   // Error: in_use.
-  Result<> listen(uint16_t port, uint32_t listener);
+  Result<> listen(uint16_t port, uint32_t listener, const Address& local = {});
   // Half-open connections of the port are forgotten, open ones stay.
-  void stop_listening(uint16_t port);
+  void stop_listening(uint16_t port, const Address& local = {});
   // Begins a connection from `local` with a port of the engine's choice.
-  // Errors: exhausted (connections or ports), invalid (not of one version of IP).
+  // Errors: busy (connections or ports), invalid (not of one version of IP, or no address of one
+  // host).
   Result<ConnectionId> connect(const Address& local, const Address& remote, uint16_t remote_port,
                                Instant now);
 
@@ -56,6 +59,9 @@ class Engine final : private Owner {
   // As those of Connection. Error besides: closed, for a handle that is void.
   Result<> write(ConnectionId connection, Slice slice, uint64_t cookie);
   Result<> consumed(ConnectionId connection, Instant now, uint32_t bytes, uint32_t buffers);
+  Result<> set_keep_alive(ConnectionId connection, bool on, Instant now);
+  Result<> set_dscp(ConnectionId connection, uint8_t dscp);
+  Result<> set_nagle(ConnectionId connection, bool on);
   // What was written so far is urgent (RFC 9293 §3.8.5).
   Result<> mark_urgent(ConnectionId connection);
   Result<> shutdown(ConnectionId connection);
@@ -113,6 +119,7 @@ class Engine final : private Owner {
   void release(BufferName buffer) override { owner_.release(buffer); }
   void hold(BufferName buffer, uint32_t n) override { owner_.hold(buffer, n); }
   void urgent(uint32_t bytes) override { owner_.urgent(id_of(running_), bytes); }
+  void soft_error(SoftError error) override { owner_.soft_error(id_of(running_), error); }
   void acknowledged(Slice slice, uint64_t cookie) override;
   [[nodiscard]] uint32_t free_buffers() const override { return owner_.free_buffers(); }
   [[nodiscard]] bool may_challenge(Instant now, ChallengeState& connection) override;
@@ -129,6 +136,7 @@ class Engine final : private Owner {
   [[nodiscard]] Outgoing syn_ack(const SynEntry& entry, Instant now) const noexcept;
   [[nodiscard]] SynEntry entry_of(const Packet& packet, uint32_t listener, Instant now) const;
   void refuse(const Packet& packet);
+  [[nodiscard]] std::optional<uint32_t> listener_of(const FourTuple& tuple) const;
   void queue_reply(const FourTuple& tuple, const Segment& segment);
   void drop_payload(const Packet& packet);
 
@@ -167,7 +175,7 @@ class Engine final : private Owner {
   uint32_t places_made_ = 0;
   std::vector<uint32_t> free_places_;
   absl::flat_hash_set<uint32_t, PlaceHash, PlaceEqual> by_tuple_;
-  std::unordered_map<uint16_t, uint32_t> listeners_;
+  std::map<std::pair<uint16_t, Address>, uint32_t> listeners_;
   SynQueue half_open_;
   TimeWait time_wait_;
   TimerWheel timers_;

@@ -34,8 +34,8 @@ void Engine::arrive(const Packet& packet, Instant now) {
 void Engine::arrive_without_connection(const Packet& packet, Instant now) {
   const Segment& segment = packet.segment;
   if (arrive_in_time_wait(packet, now)) return drop_payload(packet);
-  const auto listener = listeners_.find(packet.tuple.local_port);
-  if (listener == listeners_.end()) {
+  const auto listener = listener_of(packet.tuple);
+  if (!listener) {
     refuse(packet);
     return drop_payload(packet);
   }
@@ -44,10 +44,10 @@ void Engine::arrive_without_connection(const Packet& packet, Instant now) {
   }
   if (segment.has(kRst)) return drop_payload(packet);  // RFC 9293 §3.10.7.2, first
   if (segment.has(kSyn) && !segment.has(kAck)) {
-    arrive_syn(packet, listener->second, now);
+    arrive_syn(packet, *listener, now);
     return drop_payload(packet);  // data with a SYN is not kept (RFC 7413 is not implemented)
   }
-  if (segment.has(kAck) && !segment.has(kSyn)) return arrive_ack(packet, listener->second, now);
+  if (segment.has(kAck) && !segment.has(kSyn)) return arrive_ack(packet, *listener, now);
   if (segment.has(kAck)) {
     refuse(packet);  // RFC 9293 §3.10.7.2, second
   } else {
@@ -156,7 +156,7 @@ SynEntry Engine::entry_of(const Packet& packet, uint32_t listener, Instant now) 
   entry.ts_offset = timestamp_offset(keys_.timestamps, packet.tuple);
   entry.listener = listener;
   entry.window = syn.window;
-  if (syn.options.mss != 0) entry.mss = syn.options.mss;
+  entry.mss = syn.options.mss != 0 ? syn.options.mss : default_mss(packet.tuple);
   entry.timestamps = own.timestamps && syn.options.timestamps;
   entry.tsval = syn.options.ts_value;
   entry.scaling = own.window_scale && syn.options.shift != SegmentOptions::kNoShift;

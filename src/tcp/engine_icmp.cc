@@ -14,9 +14,7 @@ void Engine::icmp(const IcmpError& error, Instant now) {
   }
   running_ = *found;
   touch(*found);
-  const bool v4 = std::equal(error.tuple.local.begin(), error.tuple.local.begin() + 12,
-                             ipv4_mapped(0, 0, 0, 0).begin());
-  const bool believed = place(*found).connection->icmp(error, v4, now, *this);
+  const bool believed = place(*found).connection->icmp(error, is_v4(error.tuple.local), now, *this);
   ++(believed ? counters_.icmp_taken : counters_.icmp_ignored);
 }
 
@@ -28,11 +26,16 @@ bool Connection::icmp(const IcmpError& error, bool v4, Instant now, Owner& owner
   if (!in_flight || state_ == State::closed) return false;
   switch (error.kind) {
     case IcmpError::Kind::soft:
+      owner.soft_error(SoftError::unreachable);
       return true;  // RFC 9293 MUST-56: no reason to abort; the timers go on
     case IcmpError::Kind::hard:
       // RFC 5927 §5.2: a connection that has been open is not aborted for it. One that never was
       // has nothing to lose (RFC 1122 §4.2.3.9).
-      if (state_ == State::syn_sent) end(Ending::refused, owner);
+      if (state_ == State::syn_sent) {
+        end(Ending::refused, owner);
+      } else {
+        owner.soft_error(SoftError::other);
+      }
       return true;
     case IcmpError::Kind::too_big:
       break;

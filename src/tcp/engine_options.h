@@ -39,6 +39,8 @@ class EngineOwner {
   // RFC 9293 §3.8.5 (MUST-32): the peer says that the next `bytes` bytes to be read, or so many
   // more than thought, are urgent. What that means is the program's business.
   virtual void urgent(ConnectionId, uint32_t /*bytes*/) {}
+  // RFC 9293 MUST-47: something that may pass; the connection goes on.
+  virtual void soft_error(ConnectionId, SoftError) {}
   // The handle is void from now on.
   virtual void closed(ConnectionId connection, Ending ending) = 0;
   virtual void acknowledged(ConnectionId connection, Slice slice, uint64_t cookie) = 0;

@@ -126,8 +126,10 @@ size_t general::emit(const FourTuple& tuple, const Outgoing& out, Bytes memory, 
   header.urgent = segment.urgent;
   const size_t tcp_length = wire::emit(header, to_wire(segment.options), headers.subspan(tcp_at));
   const size_t carried = tcp_length + out.bytes;
-  const uint8_t ecn = segment.ect ? wire::kEcnCapable0 : wire::kEcnNotCapable;
-  wire::emit_ip(source, destination, wire::kProtocolTcp, ecn, carried, headers.subspan(ip_at));
+  const auto traffic_class = static_cast<uint8_t>(
+      out.dscp << 2 | (segment.ect ? wire::kEcnCapable0 : wire::kEcnNotCapable));
+  wire::emit_ip(source, destination, wire::kProtocolTcp, traffic_class, carried,
+                headers.subspan(ip_at), out.ttl);
   wire::Sum sum;
   for (const Slice slice : out.payload()) {
     sum.add(memory.subspan(slice.buffer * buffer_size + slice.offset, slice.length));

@@ -35,10 +35,6 @@ uint32_t v4_native(const Address& address) noexcept {
   std::memcpy(&v, address.data() + 12, sizeof v);
   return v;
 }
-bool is_v4(const Address& address) noexcept {
-  static constexpr Address kPrefix = ipv4_mapped(0, 0, 0, 0);
-  return std::memcmp(address.data(), kPrefix.data(), 12) == 0;
-}
 void set_v4(Address& address, uint32_t native) noexcept {
   static constexpr Address kPrefix = ipv4_mapped(0, 0, 0, 0);
   address = kPrefix;
@@ -149,10 +145,12 @@ size_t emit(const FourTuple& tuple, const Outgoing& out, Bytes memory, size_t bu
   at[12] = std::byte{wire::kEtherTypeIpv4 >> 8};
   at[13] = std::byte{wire::kEtherTypeIpv4 & 0xFF};
   const uint32_t ecn = segment.ect ? wire::kEcnCapable0 : wire::kEcnNotCapable;
+  const uint32_t traffic_class = uint32_t{out.dscp} << 2 | ecn;
   Words ip(at + kIp);
-  ip.put(0x45000000U | ecn << 16 | (static_cast<uint32_t>(wire::kIpv4HeaderLength) + carried));
+  ip.put(0x45000000U | traffic_class << 16 |
+         (static_cast<uint32_t>(wire::kIpv4HeaderLength) + carried));
   ip.put(0x00004000);  // RFC 6864 §4.1: an atomic datagram needs no ID; DF
-  ip.put(64U << 24 | uint32_t{wire::kProtocolTcp} << 16);
+  ip.put(uint32_t{out.ttl} << 24 | uint32_t{wire::kProtocolTcp} << 16);
   ip.put_native(source);
   ip.put_native(destination);
   store_checksum(at + kIp + 10, ip.sum());

@@ -87,6 +87,7 @@ bool agree(Bytes frame) {
   return true;
 }
 
+// RFC 9293 MUST-2, MUST-3: what one computes the other verifies, and no damaged bit passes.
 TEST(Packet, ShortWayAndGeneralWayAgree) {
   TestRandom random(20260);
   std::vector<std::byte> memory(kBuffers * kBufferSize);

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 
 #include "paste/slot.h"
@@ -59,6 +60,10 @@ struct Segment {
   }
 };
 
+// RFC 9293 §3.10.7.1: the reset that answers a segment for a connection that does not exist; none
+// for a reset.
+[[nodiscard]] std::optional<Segment> reset_for(const Segment& segment) noexcept;
+
 // A segment to send. The payload lies in slices of buffers that stay held until acknowledged.
 struct Outgoing {
   static constexpr size_t kSlicesMax = 16;
@@ -66,6 +71,8 @@ struct Outgoing {
   std::array<Slice, kSlicesMax> slices{};
   uint32_t slice_count = 0;
   uint32_t bytes = 0;
+  uint8_t ttl = 64;  // or hop limit
+  uint8_t dscp = 0;  // RFC 2474, six bits
 
   [[nodiscard]] std::span<const Slice> payload() const noexcept {
     return {slices.data(), slice_count};
@@ -74,6 +81,8 @@ struct Outgoing {
   void reset() noexcept {
     header = {};
     slice_count = bytes = 0;
+    ttl = 64;
+    dscp = 0;
   }
 };
 

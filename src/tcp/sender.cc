@@ -387,7 +387,7 @@ void Sender::on_retransmission_timeout(Instant now) {
   const bool again = phase_ == Phase::loss;
   if (!again) saved_ = congestion_.save();
   congestion_.on_rto(now, flight(), timeouts_in_row_ == 0);
-  ++timeouts_in_row_;
+  if (++timeouts_in_row_ == 3) r1_passed_ = true;
   state_.rtt.on_timeout();  // RFC 6298 §5.5
   frto_.on_timeout(state_.una, state_.nxt, again);
   newreno_.on_timeout(state_.nxt);

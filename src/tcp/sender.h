@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 
 #include "paste/result.h"
 #include "tcp/frto.h"
@@ -56,6 +57,8 @@ class Sender {
     state_.urgent = queue_.end();
     state_.urgent_sent = true;
   }
+  // RFC 9293 §3.8.3: true once each time that R1 is passed.
+  [[nodiscard]] bool passed_r1() noexcept { return std::exchange(r1_passed_, false); }
   // The oldest segment has timed out and nothing was acknowledged since.
   [[nodiscard]] bool timed_out() const noexcept { return timeouts_in_row_ > 0; }
 
@@ -187,6 +190,7 @@ class Sender {
   uint32_t timeouts_in_row_ = 0;
   Phase phase_ = Phase::open;
   bool cwr_due_ = false;
+  bool r1_passed_ = false;
   bool tail_probe_due_ = false;    // RFC 8985 §7
   bool window_probe_due_ = false;  // RFC 9293 §3.8.6.1
   bool first_again_due_ = false;   // after a timeout, whatever the window allows (RFC 6298 §5.4)

@@ -17,6 +17,11 @@ constexpr Address ipv4_mapped(uint8_t a, uint8_t b, uint8_t c, uint8_t d) noexce
   return {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d};
 }
 
+[[nodiscard]] inline bool is_v4(const Address& address) noexcept {
+  static constexpr Address kPrefix = ipv4_mapped(0, 0, 0, 0);
+  return std::memcmp(address.data(), kPrefix.data(), 12) == 0;
+}
+
 // Ports in host order. Each value is a possible connection; equality is of all four.
 struct FourTuple {
   Address local{};
@@ -33,6 +38,11 @@ struct FourTuple {
   }
 };
 static_assert(sizeof(FourTuple) == 36);
+
+// RFC 9293 MUST-15: the MSS of a peer that does not say.
+[[nodiscard]] inline uint16_t default_mss(const FourTuple& tuple) noexcept {
+  return is_v4(tuple.remote) ? 536 : 1220;
+}
 
 // A keyed function of the tuple and one more word, which separates the uses of a key.
 [[nodiscard]] inline uint64_t keyed(const SipKey& key, const FourTuple& t, uint64_t more) noexcept {

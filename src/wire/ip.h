@@ -56,17 +56,20 @@ struct IpPacket {
 // Writes the header of the version that the addresses are of, for `carried` bytes behind it.
 // REQUIRES: both addresses are of one version; what emit() of that version requires.
 inline size_t emit_ip(const IpAddress& source, const IpAddress& destination, uint8_t protocol,
-                      uint8_t traffic_class, size_t carried, MutableBytes out) noexcept {
+                      uint8_t traffic_class, size_t carried, MutableBytes out,
+                      uint8_t ttl = 64) noexcept {
   if (source.is_v4()) {
     return emit(Ipv4Header{.source = source,
                            .destination = destination,
                            .traffic_class = traffic_class,
+                           .ttl = ttl,
                            .protocol = protocol},
                 carried, out);
   }
   return emit(Ipv6Header{.source = source,
                          .destination = destination,
                          .traffic_class = traffic_class,
+                         .hop_limit = ttl,
                          .protocol = protocol},
               carried, out);
 }

@@ -69,6 +69,7 @@ TEST(Ipv4, ReservedBitAndFragments) {
   EXPECT_EQ(Ipv4Packet::parse(repaired(beyond)).error(), Malformed::ipv4_fragment);
 }
 
+// RFC 9293 MUST-50.
 TEST(Ipv4, OptionsAreSkipped) {
   Buffer bytes = hex("46 00 001a 0000 0000 40 06 0000 c0000201 c6336401 94040000 abcd");
   const auto parsed = Ipv4Packet::parse(repaired(bytes));

@@ -73,6 +73,7 @@ struct OptionCase {
   Malformed why;
 };
 
+// RFC 9293 MUST-7.
 TEST(TcpOptions, IllegalOnes) {
   const OptionCase cases[] = {
       {"02", Malformed::tcp_option_length},           // no length
@@ -103,6 +104,7 @@ TEST(TcpOptions, IllegalOnes) {
   EXPECT_EQ(TcpOptions::parse(five).error(), Malformed::tcp_option_size);
 }
 
+// RFC 9293 MUST-6, MUST-68.
 TEST(TcpOptions, UnknownOnesAreSkippedAndEndEnds) {
   const TcpOptions mss_1460 = *TcpOptions::parse(hex("020405b4"));
   EXPECT_TRUE(mss_1460.has_mss);
@@ -139,6 +141,7 @@ TEST(TcpOptions, TheSecondSackReplacesTheFirst) {
   EXPECT_EQ(*parsed, want);
 }
 
+// RFC 9293 MUST-4, MUST-64.
 TEST(TcpOptions, EveryOrderAndTruncation) {
   std::vector<Buffer> parts = {hex("020405b4"),
                                hex("0402"),
@@ -181,6 +184,7 @@ TEST(TcpOptions, TheFastPathEqualsTheOther) {
   EXPECT_EQ(fast.timestamp_echo, 0x05060708u);
 }
 
+// RFC 9293 MUST-69: whole words, so that there is nothing to pad.
 TEST(TcpOptions, UsualLayouts) {
   TcpOptions syn;
   syn.has_mss = syn.has_window_scale = syn.sack_permitted = syn.has_timestamps = true;

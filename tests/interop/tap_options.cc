@@ -58,7 +58,8 @@ bool take_connection(const std::string& name, Arguments& more, tcp::ConnectionOp
   } else if (name == "--reno") {
     connection.sender.congestion.algorithm = tcp::CongestionOptions::Algorithm::reno;
   } else if (name == "--keep-alive") {
-    connection.keep_alive = connection.keep_alive_interval = more.microseconds();
+    connection.keep_alive = true;
+    connection.keep_alive_idle = connection.keep_alive_interval = more.microseconds();
   } else if (name == "--window") {
     connection.window_initial = connection.window_max = more.number32();
   } else {

@@ -38,7 +38,8 @@ tcp::EngineOptions options_of(const Script& script) {
   c.window_max = std::max<uint32_t>(c.window_initial, script.number("rcvbuf", 4 << 20));
   c.buffers_max = script.number("buffers-max", 256);
   c.reassembly.buffers_max = script.number("out-of-order-max", 256);
-  c.keep_alive = script.duration("keep-alive", Duration(0));
+  c.keep_alive_idle = script.duration("keep-alive", Duration(0));
+  c.keep_alive = c.keep_alive_idle != Duration(0);
   c.keep_alive_interval = script.duration("keep-alive-interval", std::chrono::seconds(75));
   c.keep_alive_probes = static_cast<uint8_t>(script.number("keep-alive-probes", 9));
   c.time_wait = script.duration("time-wait", std::chrono::seconds(60));
