@@ -212,7 +212,7 @@ Scoreboard::Next Scoreboard::next_segment(bool new_data_available) noexcept {
 
 Result<> Scoreboard::split(uint32_t i, uint32_t length) {
   PASTE_CHECK(length > 0 && length < ring_[i].length);
-  if (full()) {
+  if (!can_split()) {
     return fail(Code::busy,
                 "as many segments are in flight as the connection may track: wait for "
                 "acknowledgements");

@@ -38,15 +38,19 @@ struct SentRecord {
 class Scoreboard {
  public:
   static constexpr uint32_t kDupThresh = 3;  // RFC 6675 §2
+  static constexpr uint32_t kSplits = 4;     // times records_max is room for smaller pieces
 
-  explicit Scoreboard(uint32_t records_max) noexcept : ring_(records_max) {}
+  explicit Scoreboard(uint32_t records_max) noexcept
+      : ring_(records_max * kSplits), records_max_(records_max) {}
   // The same, with the allocation of an earlier one.
   Scoreboard(uint32_t records_max, GrowingRing<SentRecord>&& ring) noexcept
-      : ring_(records_max, std::move(ring)) {}
+      : ring_(records_max * kSplits, std::move(ring)), records_max_(records_max) {}
   [[nodiscard]] GrowingRing<SentRecord> take_storage() noexcept { return std::move(ring_); }
 
   [[nodiscard]] bool empty() const noexcept { return ring_.empty(); }
-  [[nodiscard]] bool full() const noexcept { return ring_.full(); }
+  // Of what may be sent anew; what is in flight may still be cut smaller.
+  [[nodiscard]] bool full() const noexcept { return ring_.size() >= records_max_; }
+  [[nodiscard]] bool can_split() const noexcept { return !ring_.full(); }
   [[nodiscard]] uint32_t size() const noexcept { return ring_.size(); }
   [[nodiscard]] const SentRecord& operator[](uint32_t i) const noexcept { return ring_[i]; }
   // Forgets everything; with `free_storage` also the capacity.
@@ -145,7 +149,7 @@ class Scoreboard {
   void on_recovered() noexcept { rescued_ = false; }
 
   // Cuts record `i` so that its first part has `length` bytes; both keep its history. For a
-  // segment size that has shrunk. Error: busy if there are as many records as allowed.
+  // segment size that has shrunk. Error: busy unless can_split().
   // REQUIRES: 0 < length < (*this)[i].length.
   [[nodiscard]] Result<> split(uint32_t i, uint32_t length);
   // The index of the first record with begin ≥ s, size() if there is none. O(log n).
@@ -172,6 +176,7 @@ class Scoreboard {
   [[nodiscard]] std::optional<uint32_t> next_lost() noexcept;
 
   GrowingRing<SentRecord> ring_;
+  uint32_t records_max_;
   uint32_t bytes_ = 0;
   uint32_t sacked_bytes_ = 0;
   uint32_t lost_bytes_ = 0;           // lost and not sacked

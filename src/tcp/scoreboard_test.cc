@@ -176,8 +176,14 @@ TEST(Scoreboard, SplitsAndIsBounded) {
   EXPECT_EQ(board[1].begin, s + 60);
   EXPECT_EQ(board[1].length, 40U);
   EXPECT_TRUE(board[1].lost);
-  EXPECT_EQ(board.split(0, 10).error().code(), Code::busy);
   EXPECT_EQ(board.on_sent(s + 200, 1, Instant{3}).error().code(), Code::busy);
+  // What is in flight may be cut further, but not without end.
+  for (uint32_t n = 3; n < 3 * Scoreboard::kSplits; ++n) {
+    EXPECT_TRUE(board.can_split());
+    ASSERT_TRUE(board.split(0, 50 - n));
+  }
+  EXPECT_FALSE(board.can_split());
+  EXPECT_EQ(board.split(0, 10).error().code(), Code::busy);
   EXPECT_EQ(board.counts(), board.recount());
   board.reset(true);
   EXPECT_TRUE(board.empty());

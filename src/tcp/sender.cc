@@ -208,6 +208,7 @@ Sender::Plan Sender::plan(Instant now) const noexcept {
   if (const auto lost = board_.lost_bytes() == 0 ? std::nullopt : lost_record()) {
     // Without SACK each (partial) acknowledgement of a recovery lets one segment leave again,
     // however large the flight (RFC 6582 §3.2 step 3).
+    if (board_[*lost].length > mss() && !board_.can_split()) return {};
     const bool forced = first_again_due_ || (phase_ == Phase::recovery && !state_.sack);
     if (allowed == 0 && !idle && !forced) return {};
     return {.what = What::again, .record = *lost};
@@ -257,7 +258,7 @@ bool Sender::take_back_probe() noexcept {
 bool Sender::send_tail_probe(Instant now, Outgoing& out) {
   tail_probe_due_ = false;
   ++counters_.probes;
-  const uint32_t length = std::min({unsent(), usable_window(), mss()});
+  const uint32_t length = board_.full() ? 0 : std::min({unsent(), usable_window(), mss()});
   if (length == 0) {
     uint32_t last = board_.size();
     while (last > 0 && board_[last - 1].sacked) --last;

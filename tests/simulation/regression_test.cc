@@ -236,5 +236,28 @@ TEST(Found, SimultaneousOpenEnds) {
   EXPECT_TRUE(a.sent.empty() && b.sent.empty());
 }
 
+// A smaller segment size while as many segments are in flight as may be: nothing runs in circles,
+// and what was too large leaves in smaller pieces (RFC 8201 §5.4).
+TEST(Found, SmallerSegmentsWithAFullScoreboard) {
+  tcp::ConnectionOptions options = plain();
+  options.sender.records_max = 3;
+  options.sender.rtt.rto_min = std::chrono::milliseconds(200);
+  Driver d(options);
+  d.write(5, 1460);
+  d.drain();
+  EXPECT_EQ(d.sent.back().bytes, 1460U);
+  const tcp::IcmpError error{.kind = tcp::IcmpError::Kind::too_big,
+                             .mtu = 600,
+                             .tuple = {},
+                             .seq = d.connection->send_state().una};
+  EXPECT_TRUE(d.connection->icmp(error, true, d.now, d));
+  for (int i = 0; i < 4; ++i) ASSERT_TRUE(d.to_deadline()) << i;
+  EXPECT_EQ(d.sent.back().bytes, 560U);
+  for (uint32_t acked = 560; acked <= 5U * 1460; acked += 560) {
+    d.arrive(d.ack(std::min(acked, d.connection->send_state().nxt.value - kIss.value - 1)));
+    ASSERT_TRUE(d.to_deadline());
+  }
+}
+
 }  // namespace
 }  // namespace paste::simulation
