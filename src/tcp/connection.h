@@ -71,8 +71,7 @@ class Connection {
   [[nodiscard]] uint32_t urgent_bytes() const noexcept;
   // Ends our direction after what was written (a half-close). Error: closed.
   [[nodiscard]] Result<> shutdown();
-  // shutdown(), and bytes that still arrive are answered with a reset (RFC 9293 SHLD-3). Before an
-  // answer to our SYN the connection just ends.
+  // shutdown(), and what arrives is answered with a reset (SHLD-3). In SYN-SENT: the end.
   [[nodiscard]] Result<> close();
   // RFC 9293 §3.10.5: with a reset, if the state has one.
   void abort(Owner& owner);
