@@ -107,7 +107,8 @@ void Connection::consumed(Instant now, uint32_t bytes, uint32_t buffers, const O
   unread_buffers_ -= std::min(buffers, unread_buffers_);
   if (!opened_ || peer_finished_ || ending_ != Ending::none) return;
   window_.on_delivered(now, send_.rtt.srtt(), bytes);
-  if (window_.update_needed(rcv_nxt_, room(owner), unread_bytes_)) {
+  if (window_.may_need_update(rcv_nxt_) &&
+      window_.update_needed(rcv_nxt_, room(owner), unread_bytes_)) {
     ack_.on_window_update_needed();
   }
 }

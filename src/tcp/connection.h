@@ -50,7 +50,6 @@ class Connection {
   std::optional<Segment> process(const Segment& segment, Instant now, Owner& owner);
   // False: nothing to send now.
   [[nodiscard]] bool dispatch(Instant now, Outgoing& out, Owner& owner);
-  // False: not to be believed, or of no consequence.
   bool icmp(const IcmpError& error, bool v4, Instant now, Owner& owner);
   // Right after dispatch() returned true: it would now return false.
   [[nodiscard]] bool at_rest() const noexcept {
@@ -81,16 +80,13 @@ class Connection {
   // The peer sent FIN and everything before it was delivered.
   [[nodiscard]] bool peer_finished() const noexcept { return peer_finished_; }
   [[nodiscard]] Seq rcv_nxt() const noexcept { return rcv_nxt_; }
-  // The handshake is complete, or was.
   [[nodiscard]] bool opened() const noexcept { return opened_; }
   [[nodiscard]] const SendState& send_state() const noexcept { return send_; }
   // nullptr while nothing waits to be sent or is in flight, and for some time more or less.
   [[nodiscard]] const Sender* sender() const noexcept { return sender_.get(); }
-  // nullptr if they were not agreed on.
   [[nodiscard]] const Timestamps* timestamps() const noexcept {
     return timestamps_ok_ ? &timestamps_ : nullptr;
   }
-  // Of all connections of the Shared.
   [[nodiscard]] const ConnectionDrops& drops() const noexcept { return shared_.drops; }
   [[nodiscard]] const SenderCounters& sent() const noexcept { return shared_.sent; }
   [[nodiscard]] uint32_t out_of_order_buffers() const noexcept {
@@ -146,6 +142,10 @@ class Connection {
   void fill_ack(Instant now, Segment& header, const Owner& owner);
   [[nodiscard]] bool sending_state() const noexcept;
   [[nodiscard]] Room room(const Owner& owner) const noexcept;
+  // No peer pins more, however small its segments are.
+  [[nodiscard]] bool pins_too_much() const noexcept {
+    return unread_buffers_ != 0 && unread_buffers_ + out_of_order_buffers() >= own().buffers_max;
+  }
   [[nodiscard]] uint32_t window_of(const Segment& segment) const noexcept {
     return uint32_t{segment.window} << send_shift_;
   }

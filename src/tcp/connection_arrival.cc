@@ -275,6 +275,13 @@ bool Connection::take_data(const Segment& segment, Instant now, Owner& owner) {
     drop_payload(segment, owner);
     return true;
   }
+  if (segment.payload.length != 0 && pins_too_much()) {
+    // As if it had been lost; the window that is told now, and later updates, slow the peer down.
+    ++shared_.drops.no_buffers;
+    drop_payload(segment, owner);
+    ack_.require_now();
+    return true;
+  }
   if (discard_ && segment.payload.length != 0 && segment.seq + segment.payload.length > rcv_nxt_) {
     // RFC 9293 SHLD-3, RFC 2525 §2.17: data that nobody will read is answered with a reset.
     ++shared_.drops.after_close;
@@ -399,7 +406,8 @@ bool Connection::take_expected(const Segment& segment, Instant now, Owner& owner
   if (state_ != State::established || (segment.flags & ~kPsh) != kAck || segment.seq != rcv_nxt_ ||
       out_of_order_ || discard_ || ecn_ok_ || length > window_.window(rcv_nxt_) ||
       segment.ack < send_.una || segment.ack > send_.nxt ||
-      segment.options.timestamps != timestamps_ok_ || !own().sender.short_ways) {
+      segment.options.timestamps != timestamps_ok_ || !own().sender.short_ways ||
+      (length != 0 && pins_too_much())) {
     return false;
   }
   if (timestamps_ok_) {

@@ -83,7 +83,8 @@ class Owner : public SliceSink {
 // Why segments were dropped; one count each.
 struct ConnectionDrops {
   uint64_t not_acceptable = 0, paws = 0, no_timestamp = 0, bad_ack = 0, no_ack = 0, bad_reset = 0,
-           bad_syn = 0, out_of_order_full = 0, after_close = 0, beyond_fin = 0, in_syn_sent = 0;
+           bad_syn = 0, out_of_order_full = 0, after_close = 0, beyond_fin = 0, in_syn_sent = 0,
+           no_buffers = 0;  // more would be pinned than buffers_max
 };
 
 }  // namespace paste::tcp

@@ -104,10 +104,6 @@ bool ReceiveWindow::update_needed(Seq rcv_nxt, Room room, uint32_t unread) const
   return can > now && (now < 2u * mss_ || can - now >= target_ / 2);
 }
 
-uint32_t ReceiveWindow::window(Seq rcv_nxt) const noexcept {
-  return right_edge_ > rcv_nxt ? SeqRange{rcv_nxt, right_edge_}.length() : 0;
-}
-
 void ReceiveWindow::on_delivered(Instant now, Duration rtt, uint32_t bytes) noexcept {
   if (measured_from_ == kNever) measured_from_ = now;
   delivered_ = delivered_ > UINT32_MAX - bytes ? UINT32_MAX : delivered_ + bytes;

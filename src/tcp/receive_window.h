@@ -67,10 +67,17 @@ class ReceiveWindow {
   [[nodiscard]] uint16_t advertise(Seq rcv_nxt, Room room, uint32_t unread) noexcept;
   // The field of a SYN is never scaled (RFC 7323 §2.2).
   [[nodiscard]] uint16_t advertise_in_syn(Seq rcv_nxt, Room room) noexcept;
+  // Cheap: false if update_needed() cannot be true, whatever room there is.
+  [[nodiscard]] bool may_need_update(Seq rcv_nxt) const noexcept {
+    const uint32_t now = window(rcv_nxt);
+    return now < 2U * mss_ || now <= target_ / 2;
+  }
   // True if advertise() would now open the window enough for a segment of its own.
   [[nodiscard]] bool update_needed(Seq rcv_nxt, Room room, uint32_t unread) const noexcept;
   // RCV.WND: bytes that are accepted from rcv_nxt on. Exact, never less than what was advertised.
-  [[nodiscard]] uint32_t window(Seq rcv_nxt) const noexcept;
+  [[nodiscard]] uint32_t window(Seq rcv_nxt) const noexcept {
+    return right_edge_ > rcv_nxt ? SeqRange{rcv_nxt, right_edge_}.length() : 0;
+  }
 
   // Notes bytes that the program read. `rtt` is the best estimate known; zero: not known yet.
   void on_delivered(Instant now, Duration rtt, uint32_t bytes) noexcept;

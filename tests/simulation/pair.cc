@@ -49,6 +49,7 @@ PairOptions random_pair(uint64_t seed) {
   sim::Prng back = prng.fork("back");
   options.to_server = sim::swarm_link(there);
   options.to_client = sim::swarm_link(back);
+  options.cuts = sim::Prng(seed).fork("cuts").below(4) == 0;
   const bool v6 = prng.below(2) == 0;
   for (PeerOptions* peer : {&options.client, &options.server}) {
     draw_connection(prng, peer->connection);
@@ -73,11 +74,23 @@ Pair::Pair(uint64_t seed, const PairOptions& options)
       to_client_(world_, "to client", options.to_client),
       client_(world_, "client", options.client, to_server_),
       server_(world_, "server", options.server, to_client_),
-      monitor_([this](int end) { return (end == 0 ? client_ : server_).no_buffer(); }) {
+      monitor_([this](int end) { return (end == 0 ? client_ : server_).no_buffer(); }),
+      cutter_(world_, to_server_, to_client_) {
   to_server_.observe(&monitor_.sender_tap(0));
   to_client_.observe(&monitor_.sender_tap(1));
   to_server_.connect(server_);
   to_client_.connect(client_);
+}
+
+void Cutter::act(tcp::Instant now) {
+  sim::Link& link = *links_[prng_.below(2)];
+  const bool bad = prng_.below(2) == 0;
+  if (prng_.below(2) == 0) {
+    link.partition(bad);
+  } else {
+    link.clog(bad);
+  }
+  world_.wake(*this, now + std::chrono::milliseconds(1 + prng_.below(1500)));
 }
 
 bool Pair::done() const noexcept { return client_.finished() && server_.finished(); }
@@ -107,8 +120,10 @@ std::string Pair::verdict() const {
 std::string Pair::run(Duration faulty, Duration patience) {
   server_.listen();
   client_.connect();
+  if (options_.cuts) cutter_.start();
   const auto over = [this] { return done() || wrong(); };
   world_.run_until(over, world_.now() + faulty);
+  cutter_.stop();
   to_server_.faults_off();
   to_client_.faults_off();
   world_.run_until(over, world_.now() + patience);

@@ -10,11 +10,27 @@
 
 namespace paste::simulation {
 
+// Cuts and clogs either link now and then, in any order, until it is told to stop.
+class Cutter final : public sim::Actor {
+ public:
+  Cutter(sim::World& world, sim::Link& a, sim::Link& b)
+      : world_(world), links_{&a, &b}, prng_(world.prng().fork("cutter")) {}
+  void start() { world_.wake(*this, world_.now() + std::chrono::milliseconds(prng_.below(500))); }
+  void stop() { world_.cancel(*this); }
+  void act(tcp::Instant now) override;
+
+ private:
+  sim::World& world_;
+  sim::Link* links_[2];
+  sim::Prng prng_;
+};
+
 struct PairOptions {
   sim::LinkOptions to_server;
   sim::LinkOptions to_client;
   PeerOptions client;
   PeerOptions server;
+  bool cuts = false;  // links are cut and clogged while faults are on
 };
 
 // Every choice is drawn from the seed: links, algorithms, options agreed on, sizes, readers.
@@ -48,6 +64,7 @@ class Pair {
   Peer client_;
   Peer server_;
   WireMonitor monitor_;
+  Cutter cutter_;
 };
 
 }  // namespace paste::simulation
