@@ -230,18 +230,19 @@ void Connection::take_ack(const Segment& segment, Instant now, Owner& owner) {
     send_.update_window(segment.seq, segment.ack, window);
     return;
   }
-  // RFC 7323 §3.2: an echo is meaningful with ACK; RFC 7323 §4.1.
-  const Duration echo_rtt = timestamps_ok_ && options.timestamps && options.ts_echo != 0
-                                ? timestamps_.since(options.ts_echo, now)
-                                : Duration(-1);
-  sender_->on_ack({.seq = segment.seq,
-                   .ack = segment.ack,
-                   .window = window,
-                   .blocks = options.blocks(),
-                   .echo_rtt = echo_rtt,
-                   .has_data = segment.length() != 0,
-                   .ece = segment.has(kEce)},
-                  now, owner);
+  Sender::Ack ack{.seq = segment.seq,
+                  .ack = segment.ack,
+                  .window = window,
+                  .blocks = options.blocks(),
+                  .has_data = segment.length() != 0,
+                  .ece = segment.has(kEce)};
+  if (!sender_->take_plain_ack(ack, now, owner)) {
+    // RFC 7323 §3.2: an echo is meaningful with ACK; RFC 7323 §4.1.
+    if (timestamps_ok_ && options.timestamps && options.ts_echo != 0) {
+      ack.echo_rtt = timestamps_.since(options.ts_echo, now);
+    }
+    sender_->on_ack(ack, now, owner);
+  }
   after_fin_acked(now);
 }
 

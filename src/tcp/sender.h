@@ -37,7 +37,7 @@ class Sender {
   Sender(Storage&& storage, const SenderOptions& options, SendState& state,
          SenderCounters& counters) noexcept;
   [[nodiscard]] Storage take_storage() noexcept;
-  // Nothing waits or is in flight: all that is worth keeping can go to the state.
+  // Nothing waits or is in flight.
   [[nodiscard]] bool idle() const noexcept {
     return state_.una == state_.nxt && queue_.empty() && state_.fin_queued == state_.fin_sent;
   }
@@ -57,7 +57,6 @@ class Sender {
     state_.urgent = queue_.end();
     state_.urgent_sent = true;
   }
-  // RFC 9293 §3.8.3: true once each time that R1 is passed.
   [[nodiscard]] bool passed_r1() noexcept { return std::exchange(r1_passed_, false); }
   // The oldest segment has timed out and nothing was acknowledged since.
   [[nodiscard]] bool timed_out() const noexcept { return timeouts_in_row_ > 0; }
@@ -71,6 +70,10 @@ class Sender {
     bool has_data = false;  // it carries payload, SYN or FIN
     bool ece = false;
   };
+  // Nothing is lost, suspected, or probed for, and the acknowledgement says no more than that
+  // something arrived in order, as nearly all do: does what on_ack() would do, and needs no
+  // echo_rtt. False: nothing was done. REQUIRES: una() <= ack.ack <= nxt().
+  [[nodiscard]] bool take_plain_ack(const Ack& ack, Instant now, SliceSink& sink);
   // REQUIRES: una() <= ack.ack <= nxt().
   void on_ack(const Ack& ack, Instant now, SliceSink& sink);
 
@@ -129,7 +132,6 @@ class Sender {
   };
 
   Delivery deliver(const Ack& ack, Instant now, SliceSink& sink);
-  [[nodiscard]] bool take_plain_ack(const Ack& ack, Instant now, SliceSink& sink);
   void sample_rtt(const Ack& ack, const Delivery& delivery, Instant now) noexcept;
   void detect_by_time(const Ack& ack, const Delivery& delivery, Instant now);
   void detect_by_duplicates(const Ack& ack, const Delivery& delivery, Instant now);

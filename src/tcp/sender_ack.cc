@@ -216,8 +216,6 @@ void Sender::restart_timers(Instant now) noexcept {
   start_tail_timer(now);
 }
 
-// Nothing is lost, suspected, or probed for, and the acknowledgement says no more than that
-// something arrived in order: as nearly all do. Does then what on_ack() would do; else nothing.
 bool Sender::take_plain_ack(const Ack& ack, Instant now, SliceSink& sink) {
   const bool plain = options_.short_ways && phase_ == Phase::open && state_.sack &&
                      ack.blocks.empty() && !ack.ece && board_.sacked_records() == 0 &&
@@ -260,7 +258,6 @@ bool Sender::take_plain_ack(const Ack& ack, Instant now, SliceSink& sink) {
 }
 
 void Sender::on_ack(const Ack& ack, Instant now, SliceSink& sink) {
-  if (take_plain_ack(ack, now, sink)) return;
   const bool window_was_zero = state_.window == 0;
   const Delivery d = deliver(ack, now, sink);
   if (!state_.sack) detect_by_duplicates(ack, d, now);
