@@ -47,8 +47,6 @@ class Sender {
   // Queues the bytes; the hold moves here. Errors, with nothing changed: busy, too_large, invalid
   // (SendQueue::append), closed (finish() was called).
   [[nodiscard]] Result<> write(Slice slice, uint64_t cookie);
-  // A FIN follows the last byte.
-  void finish() noexcept { state_.fin_queued = true; }
   // Path MTU discovery found a smaller size (RFC 8201 §4). What is in flight and larger is cut and
   // sent again. REQUIRES: 1 <= mss <= mss().
   void lower_mss(uint32_t mss, Instant now) noexcept;
@@ -103,17 +101,13 @@ class Sender {
 
   [[nodiscard]] Seq una() const noexcept { return state_.una; }
   [[nodiscard]] Seq nxt() const noexcept { return state_.nxt; }
-  [[nodiscard]] bool fin_queued() const noexcept { return state_.fin_queued; }
-  [[nodiscard]] uint32_t queued() const noexcept { return queue_.bytes(); }
   [[nodiscard]] uint32_t unsent() const noexcept {
     return state_.fin_sent ? 0 : static_cast<uint32_t>(queue_.end() - state_.nxt);
   }
   [[nodiscard]] uint32_t flight() const noexcept { return state_.flight(); }
   [[nodiscard]] uint32_t window() const noexcept { return state_.window; }
-  [[nodiscard]] uint32_t max_window() const noexcept { return state_.max_window; }
   [[nodiscard]] uint32_t mss() const noexcept { return state_.mss; }
   [[nodiscard]] bool in_recovery() const noexcept { return phase_ != Phase::open; }
-  [[nodiscard]] const RttEstimator& rtt() const noexcept { return state_.rtt; }
   [[nodiscard]] const Congestion& congestion() const noexcept { return congestion_; }
   [[nodiscard]] const Scoreboard& scoreboard() const noexcept { return board_; }
 
