@@ -60,6 +60,8 @@ bool take_connection(const std::string& name, Arguments& more, tcp::ConnectionOp
   } else if (name == "--keep-alive") {
     connection.keep_alive = true;
     connection.keep_alive_idle = connection.keep_alive_interval = more.microseconds();
+  } else if (name == "--rto-min") {
+    connection.sender.rtt.rto_min = more.microseconds();
   } else if (name == "--window") {
     connection.window_initial = connection.window_max = more.number32();
   } else {

@@ -153,7 +153,6 @@ class LinuxBackend final : public Backend {
     set_knob("tcp_timestamps", flag("timestamps", true));
     set_knob("tcp_window_scaling", flag("window-scale", true));
     set_knob("tcp_ecn", flag("ecn", false));
-    set_knob("tcp_congestion_control", script_.setting("cc", "cubic"));
     set_knob("tcp_syn_retries", std::to_string(script_.number("syn-tries", 6) - 1));
     set_knob("tcp_synack_retries", std::to_string(script_.number("syn-tries", 6) - 1));
     set_knob("tcp_syn_linear_timeouts", "0");
@@ -175,6 +174,12 @@ class LinuxBackend final : public Backend {
     fd_ = socket(v6_ ? AF_INET6 : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd_ < 0) return failed("socket");
     set_option(SOL_SOCKET, SO_REUSEADDR, 1);
+    // Not by sysctl: a namespace may not choose what its parent has not allowed.
+    const std::string cc = script_.setting("cc", "cubic");
+    if (setsockopt(fd_, IPPROTO_TCP, TCP_CONGESTION, cc.data(),
+                   static_cast<socklen_t>(cc.size())) != 0) {
+      return failed("TCP_CONGESTION " + cc);
+    }
     if (!script_.on("nagle", true)) set_option(IPPROTO_TCP, TCP_NODELAY, 1);
     if (const uint32_t mss = script_.number("mss", 0)) {
       set_option(IPPROTO_TCP, TCP_MAXSEG, static_cast<int>(mss));
