@@ -104,6 +104,12 @@ uint64_t Congestion::reduce(Instant now, uint64_t flight) noexcept {
   }
   // What is outstanding may exceed the window if it was reduced before; the window is what counts.
   flight = std::min(flight, window_.cwnd);
+  // RFC 9438 §4.6 allows the window itself where it does not grow unused (on_ack sees to that).
+  // While slow start runs, what is in flight lags behind it by up to a half.
+  if (std::holds_alternative<Cubic>(algorithm_) &&
+      options_.idle != CongestionOptions::Idle::validate) {
+    flight = window_.cwnd;
+  }
   window_.ssthresh = std::visit([&](auto& a) { return a.reduce(window_, flight); }, algorithm_);
   begin_avoidance(now);
   return window_.ssthresh;

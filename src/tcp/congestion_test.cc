@@ -63,7 +63,7 @@ TEST(Congestion, SlowStartDoublesAndIsLimited) {
     Flow flow({.hystart = false}, s, milliseconds(50));
     flow.round();
     EXPECT_EQ(flow.c.cwnd(), 20'000U);
-    Congestion c({.hystart = false}, kMss);
+    Congestion c({.hystart = false, .slow_start_limit = 8}, kMss);
     c.on_ack({.now = at({}), .acked_bytes = 100'000, .una = s, .nxt = s});
     EXPECT_EQ(c.cwnd(), 18'000U) << "RFC 3465 §2.2: L = 8";
   }
