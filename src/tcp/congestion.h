@@ -21,9 +21,9 @@ struct CongestionOptions {
   Algorithm algorithm = Algorithm::cubic;
   Idle idle = Idle::restart;
   bool hystart = true;
-  // RFC 3465 §2.2: slow start grows by at most L segments for one acknowledgement. RFC 9406 §4.3: no
-  // limit for a sender that spreads its bursts, as ours does (Pacing): receivers that gather
-  // segments acknowledge many at once, and a limit would make the growth linear.
+  // RFC 3465 §2.2: slow start grows by at most L segments for one acknowledgement.
+  // RFC 9406 §4.3: no limit for a sender that spreads its bursts, as ours does (Pacing): receivers
+  // that gather segments acknowledge many at once, and a limit would make the growth linear.
   uint32_t slow_start_limit = UINT32_MAX;
   uint64_t window_max = Window::kUnlimited;
 };
