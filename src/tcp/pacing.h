@@ -10,7 +10,7 @@
 namespace paste::tcp {
 
 struct PacingOptions {
-  uint32_t burst_segments = 10;
+  uint32_t burst_segments = 10;    // at least
   bool timed = false;              // release by time besides
   uint32_t slow_start_gain = 200;  // per cent of cwnd / srtt: room for the window to double
   uint32_t gain = 120;
@@ -20,17 +20,21 @@ struct PacingOptions {
 // segments for each chance to send; with them a release time for each segment.
 class Pacing {
  public:
-  explicit Pacing(const PacingOptions& options = {}) noexcept : options_(options) {}
+  explicit Pacing(const PacingOptions& options = {}) noexcept
+      : options_(options), burst_limit_(options.burst_segments) {}
 
-  // A chance to send begins: the burst is counted anew.
-  void begin_burst() noexcept { sent_in_burst_ = 0; }
+  // A chance to send begins, and so many segments are enough for it.
+  void begin_burst(uint64_t segments = 0) noexcept {
+    sent_in_burst_ = 0;
+    burst_limit_ = static_cast<uint32_t>(std::max<uint64_t>(segments, options_.burst_segments));
+  }
   // May a segment leave now?
   [[nodiscard]] bool allows(Instant now) const noexcept {
-    return sent_in_burst_ < options_.burst_segments && (!options_.timed || now >= release_);
+    return sent_in_burst_ < burst_limit_ && (!options_.timed || now >= release_);
   }
   // The burst is over; the next begins with the next chance to send.
   [[nodiscard]] bool burst_over() const noexcept {
-    return sent_in_burst_ >= options_.burst_segments;
+    return sent_in_burst_ >= burst_limit_;
   }
   // When the next segment may leave by time; in the past if it may now.
   [[nodiscard]] Instant release() const noexcept { return release_; }
@@ -61,6 +65,7 @@ class Pacing {
   PacingOptions options_;
   Instant release_{};
   uint32_t sent_in_burst_ = 0;
+  uint32_t burst_limit_;
 };
 
 }  // namespace paste::tcp

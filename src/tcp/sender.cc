@@ -288,7 +288,11 @@ bool Sender::next(Instant now, Outgoing& out) {
     case Plan::What::nothing:
       break;
   }
-  if (unsent() > 0 && budget() < state_.mss) cwnd_limited_ = true;
+  // The spreading of bursts is the window's doing too, while what is in flight uses it (RFC 7661).
+  if (unsent() > 0 && (budget() < state_.mss ||
+                       (pacing_.burst_over() && uint64_t{2} * flight() >= congestion_.cwnd()))) {
+    cwnd_limited_ = true;
+  }
   arm_persist(now);
   return false;
 }
@@ -318,6 +322,16 @@ void Sender::arm_persist(Instant now) noexcept {
 Duration Sender::between_bursts() const noexcept {
   return std::clamp<Duration>(state_.rtt.srtt() / 8, std::chrono::microseconds(50),
                               std::chrono::milliseconds(1));
+}
+
+// A window that is spread over the round trip leaves in time although timers are late by as much as
+// they wait, and though it doubles meanwhile: four times what would do.
+uint64_t Sender::burst_segments() const noexcept {
+  static constexpr uint64_t kSmall = 16;  // below, what is allowed at least is enough
+  const auto srtt = static_cast<uint64_t>(state_.rtt.srtt().count());
+  if (congestion_.cwnd() <= kSmall * state_.mss || srtt == 0) return 0;
+  const auto between = static_cast<uint64_t>(between_bursts().count());
+  return congestion_.cwnd() * 4 * between / (srtt * state_.mss);
 }
 
 Instant Sender::deadline() const noexcept {

@@ -79,7 +79,7 @@ class Sender {
   // of `out`. False if nothing may be sent now. To be called until it is false.
   [[nodiscard]] bool next(Instant now, Outgoing& out);
   // A chance to send begins: something arrived, or time has passed. Each may send one burst.
-  void begin_burst() noexcept { pacing_.begin_burst(); }
+  void begin_burst() noexcept { pacing_.begin_burst(burst_segments()); }
   // Nothing waits to leave; only an acknowledgement, time or the program can change that.
   [[nodiscard]] bool at_rest() const noexcept {
     return unsent() == 0 && board_.lost_bytes() == 0 && !window_probe_due_ && !tail_probe_due_ &&
@@ -142,6 +142,7 @@ class Sender {
   [[nodiscard]] Plan plan(Instant now) const noexcept;
   [[nodiscard]] uint64_t budget() const noexcept;
   [[nodiscard]] Duration between_bursts() const noexcept;
+  [[nodiscard]] uint64_t burst_segments() const noexcept;
   [[nodiscard]] std::optional<uint32_t> lost_record() const noexcept;
   [[nodiscard]] uint32_t new_length() const noexcept;
   [[nodiscard]] uint32_t usable_window() const noexcept {
