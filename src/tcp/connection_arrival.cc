@@ -361,6 +361,10 @@ void Connection::queue_payload(Seq seq, Slice slice, Arrival& arrival, Owner& ow
   arrival.payload = static_cast<uint32_t>(rcv_nxt_ - before);
   arrival.fills_gap = waiting && rcv_nxt_ != before;
   arrival.out_of_order = rcv_nxt_ == before;
+  if (result.should_coalesce && queue.pieces() > own().reassembly.coalesce_above) {
+    queue.coalesce(own().reassembly.gathered_max,
+                   [&owner](auto pieces, uint32_t bytes) { return owner.gather(pieces, bytes); });
+  }
   drop_out_of_order();
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "paste/slot.h"
 #include "tcp/ack_policy.h"
@@ -71,6 +72,9 @@ class Owner : public SliceSink {
   virtual void release(BufferName buffer) = 0;
   // Takes `n` more holds.
   virtual void hold(BufferName buffer, uint32_t n) = 0;
+  // Copies `pieces`, `bytes` in all, in their order into one fresh buffer, drops a hold of each and
+  // returns the copy with one hold; or returns length 0 and has done nothing.
+  virtual Slice gather(std::span<const Slice> /*pieces*/, uint32_t /*bytes*/) { return {}; }
   // Buffers that may still be received into, over all connections.
   [[nodiscard]] virtual uint32_t free_buffers() const = 0;
   // RFC 5961 §7: the limit over all connections (ChallengeLimiter).

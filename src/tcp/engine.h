@@ -118,6 +118,9 @@ class Engine final : private Owner {
   void deliver(Slice slice) override;
   void release(BufferName buffer) override { owner_.release(buffer); }
   void hold(BufferName buffer, uint32_t n) override { owner_.hold(buffer, n); }
+  Slice gather(std::span<const Slice> pieces, uint32_t bytes) override {
+    return owner_.gather(pieces, bytes);
+  }
   void urgent(uint32_t bytes) override { owner_.urgent(id_of(running_), bytes); }
   void soft_error(SoftError error) override { owner_.soft_error(id_of(running_), error); }
   void acknowledged(Slice slice, uint64_t cookie) override;

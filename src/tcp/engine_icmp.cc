@@ -56,6 +56,7 @@ void Connection::lower_mss(uint32_t mss, Instant now) {
   send_.mss_acked = 0;
   if (!sender_) {
     send_.mss = static_cast<uint16_t>(mss);
+    send_.mss_tried = now;
     return;
   }
   sender_->begin_burst();

@@ -46,6 +46,8 @@ class EngineOwner {
   virtual void acknowledged(ConnectionId connection, Slice slice, uint64_t cookie) = 0;
   virtual void release(BufferName buffer) = 0;
   virtual void hold(BufferName buffer, uint32_t n) = 0;
+  // As Owner::gather(): tiny segments that wait for a gap to be filled share a buffer.
+  virtual Slice gather(std::span<const Slice> /*pieces*/, uint32_t /*bytes*/) { return {}; }
   [[nodiscard]] virtual uint32_t free_buffers() const = 0;
   // A fresh random number.
   [[nodiscard]] virtual uint64_t draw() = 0;

@@ -33,9 +33,7 @@ class Pacing {
     return sent_in_burst_ < burst_limit_ && (!options_.timed || now >= release_);
   }
   // The burst is over; the next begins with the next chance to send.
-  [[nodiscard]] bool burst_over() const noexcept {
-    return sent_in_burst_ >= burst_limit_;
-  }
+  [[nodiscard]] bool burst_over() const noexcept { return sent_in_burst_ >= burst_limit_; }
   // When the next segment may leave by time; in the past if it may now.
   [[nodiscard]] Instant release() const noexcept { return release_; }
 

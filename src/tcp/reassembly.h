@@ -27,6 +27,7 @@ struct ReassemblyLimits {
   uint32_t bytes_max = 1 << 20;
   uint32_t buffers_max = 256;
   uint32_t coalesce_above = 64;  // pieces; insert() reports when there are more
+  uint32_t gathered_max = 1024;  // bytes of a buffer that takes the place of several
 };
 
 enum class InsertOutcome : uint8_t {

@@ -45,6 +45,8 @@ struct SendState {
   Seq urgent{};             // SND.UP, if urgent_sent
   uint16_t mss = 536;       // payload of a full-sized segment
   uint16_t mss_acked = 0;   // the largest payload that was acknowledged (RFC 5927 §7.2)
+  uint16_t mss_full = 536;  // what the ends agreed on; more than `mss` if the path let less pass
+  Instant mss_tried{};      // when the path was last found, or asked, to let less pass
   bool sack = false;
   bool ecn = false;
   bool nagle = true;

@@ -17,6 +17,7 @@ SendState::SendState(const SenderOptions& options, const SenderStart& start, Ins
       window(start.window),
       max_window(start.window),
       mss(static_cast<uint16_t>(start.mss)),
+      mss_full(mss),
       sack(start.sack),
       ecn(start.ecn),
       nagle(options.nagle) {
@@ -56,6 +57,7 @@ Result<> Sender::write(Slice slice, uint64_t cookie) {
 void Sender::lower_mss(uint32_t mss, Instant now) noexcept {
   PASTE_CHECK(mss >= 1 && mss <= state_.mss);
   state_.mss = static_cast<uint16_t>(mss);
+  state_.mss_tried = now;
   congestion_.set_mss(mss);
   // RFC 1191 §6.5, RFC 8201 §5.4: what did not fit is gone; it is no sign of congestion. It leaves
   // again at once, as one segment was let through by the window before.
@@ -68,6 +70,23 @@ void Sender::lower_mss(uint32_t mss, Instant now) noexcept {
   if (!cut) return;
   first_again_due_ = true;
   rto_at_ = now + state_.rtt.rto();
+}
+
+// RFC 1191 §6.3, RFC 8201 §4: paths change, so a lowered size grows old. RFC 4821 §7.3: one segment
+// with data behind it tries the full size again: if it is lost, it goes again in two pieces.
+bool Sender::try_full_size(Instant now) const noexcept {
+  return state_.mss < state_.mss_full && now >= state_.mss_tried + options_.path_age && phase_ == Phase::open &&
+         unsent() >= 2 * uint32_t{state_.mss_full} && usable_window() >= state_.mss_full;
+}
+
+// The path lets pass what was acknowledged.
+void Sender::note_size(uint32_t length) noexcept {
+  if (length > state_.mss && length <= state_.mss_full && !state_.fin_sent) {
+    state_.mss = static_cast<uint16_t>(length);
+    congestion_.set_mss(length);
+  }
+  state_.mss_acked =
+      std::max(state_.mss_acked, static_cast<uint16_t>(std::min<uint32_t>(length, state_.mss)));
 }
 
 // RFC 4821 §7.7: segments of full size that time out again and again, with no message, may be too
@@ -176,6 +195,7 @@ bool Sender::send_new(uint32_t length, Instant now, Outgoing& out) {
   }
   const uint32_t bytes = fill(state_.nxt, length, out);
   PASTE_CHECK(length == 0 || bytes > 0);
+  if (bytes > state_.mss) state_.mss_tried = now;
   const bool last = state_.nxt + bytes == queue_.end();
   const bool with_fin = state_.fin_queued && last;
   out.header.seq = state_.nxt;
@@ -215,7 +235,7 @@ Sender::Plan Sender::plan(Instant now) const noexcept {
   }
   if (board_.full()) return {};
   if (unsent() == 0 && state_.fin_queued == state_.fin_sent) return {};
-  const uint32_t length = new_length();
+  const uint32_t length = try_full_size(now) ? state_.mss_full : new_length();
   if (length > 0) {
     if (allowed < length && !idle) return {};
     return {.what = What::fresh, .length = length};
@@ -281,8 +301,12 @@ bool Sender::next(Instant now, Outgoing& out) {
       return send_tail_probe(now, out);
     case Plan::What::again:
       first_again_due_ = false;
-      return take_back_probe() ? send_new(std::min({unsent(), usable_window(), mss()}), now, out)
-                               : send_again(next.record, now, out);
+      if (take_back_probe()) {
+        const bool sent = send_new(std::min({unsent(), usable_window(), mss()}), now, out);
+        out.header.ect = false;  // its first octet was sent before (RFC 3168 §6.1.5)
+        return sent;
+      }
+      return send_again(next.record, now, out);
     case Plan::What::fresh:
       return send_new(next.length, now, out);
     case Plan::What::nothing:

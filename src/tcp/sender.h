@@ -153,6 +153,8 @@ class Sender {
   [[nodiscard]] bool take_back_probe() noexcept;
   void point_to_urgent(Seq seq, Outgoing& out) const noexcept;
   void find_black_hole(Instant now) noexcept;
+  [[nodiscard]] bool try_full_size(Instant now) const noexcept;
+  void note_size(uint32_t length) noexcept;
   void arm_persist(Instant now) noexcept;
   void start_tail_timer(Instant now) noexcept;
   void mark_rest_lost() noexcept;

@@ -37,8 +37,7 @@ Sender::Delivery Sender::deliver(const Ack& ack, Instant now, SliceSink& sink) {
       d.any_retransmitted = true;
     } else {
       d.original_delivered = true;
-      state_.mss_acked = std::max(
-          state_.mss_acked, static_cast<uint16_t>(std::min<uint32_t>(record.length, state_.mss)));
+      note_size(record.length);
       // RFC 6298 §3 (Karn): only what was sent once tells the round-trip time.
       if (record.last_sent >= newest) {
         newest = record.last_sent;
@@ -226,8 +225,7 @@ bool Sender::take_plain_ack(const Ack& ack, Instant now, SliceSink& sink) {
     const uint32_t records = board_.plain_prefix(ack.ack);
     if (records == 0) return false;
     const SentRecord last = board_[records - 1];
-    state_.mss_acked = std::max(state_.mss_acked,
-                                static_cast<uint16_t>(std::min<uint32_t>(last.length, state_.mss)));
+    note_size(last.length);
     const uint32_t flight_before = flight();
     const uint32_t acked = ack.ack.value - state_.una.value;
     board_.drop_plain(records, ack.ack);

@@ -19,6 +19,8 @@ struct SenderOptions {
   uint32_t records_max = 4096;  // segments in flight
   // RFC 9293 §3.8.3: R2: how long data may stay unacknowledged; at least 100 s by default.
   Duration user_timeout = std::chrono::seconds(120);
+  // RFC 8201 §4: how long a path that let less pass is believed to; at least 5 minutes.
+  Duration path_age = std::chrono::minutes(10);
   bool nagle = true;  // RFC 9293 MUST-17: can be switched off
   // Segments as nearly all are take a short way with the same outcome; a test compares both.
   bool short_ways = true;

@@ -42,6 +42,7 @@ tcp::EngineOptions options_of(const Script& script) {
   c.keep_alive = c.keep_alive_idle != Duration(0);
   c.keep_alive_interval = script.duration("keep-alive-interval", std::chrono::seconds(75));
   c.keep_alive_probes = static_cast<uint8_t>(script.number("keep-alive-probes", 9));
+  c.sender.path_age = script.duration("path-age", std::chrono::minutes(10));
   c.time_wait = script.duration("time-wait", std::chrono::seconds(60));
   c.ack.delay = script.duration("delayed-ack", std::chrono::milliseconds(40));
   c.ack.quick_acks = static_cast<uint8_t>(script.number("quick-acks", 16));

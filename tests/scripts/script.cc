@@ -27,6 +27,7 @@ const std::map<std::string, char> kSettings = {
     {"keep-alive-probes", 'n'},
     {"user-timeout", 'd'},
     {"time-wait", 'd'},
+    {"path-age", 'd'},
     {"delayed-ack", 'd'},
     {"quick-acks", 'n'},
     {"half-open-max", 'n'},

@@ -75,6 +75,18 @@ void Host::release(BufferName buffer) {
   if (--holds_[buffer] == 0) free_.push_back(buffer);
 }
 
+Slice Host::gather(std::span<const Slice> pieces, uint32_t length) {
+  const BufferName buffer = take(0);
+  if (buffer == kNoBuffer) return {};
+  std::byte* to = bytes(buffer);
+  for (const Slice piece : pieces) {
+    std::memcpy(to, bytes(piece.buffer) + piece.offset, piece.length);
+    to += piece.length;
+    release(piece.buffer);
+  }
+  return {buffer, 0, static_cast<uint16_t>(length)};
+}
+
 void Host::hold(BufferName buffer, uint32_t n) {
   if (holds_[buffer] == 0) return complain("a hold of a free buffer was taken");
   holds_[buffer] += n;

@@ -65,6 +65,7 @@ class Host final : public sim::Actor, public sim::Endpoint, private tcp::EngineO
   void acknowledged(ConnectionId connection, Slice slice, uint64_t cookie) override;
   void release(BufferName buffer) override;
   void hold(BufferName buffer, uint32_t n) override;
+  Slice gather(std::span<const Slice> pieces, uint32_t bytes) override;
   [[nodiscard]] uint32_t free_buffers() const override {
     return static_cast<uint32_t>(free_.size());
   }

@@ -36,6 +36,7 @@ void draw_connection(sim::Prng& prng, tcp::ConnectionOptions& options) {
   options.window_initial = 4096U << prng.below(6);
   options.buffers_max = 16U << prng.below(5);
   options.reassembly.buffers_max = 16U << prng.below(4);
+  options.reassembly.coalesce_above = options.reassembly.buffers_max / 2;
   // So long that the last FIN, however often it is lost, finds somebody to acknowledge it.
   options.time_wait = std::chrono::minutes(10);
 }
@@ -67,6 +68,25 @@ PairOptions random_pair(uint64_t seed) {
   return options;
 }
 
+PairOptions with_cards(uint64_t seed) {
+  PairOptions options = random_pair(seed);
+  sim::Prng prng = sim::Prng(seed).fork("cards");
+  for (PeerOptions* peer : {&options.client, &options.server}) {
+    sim::NicOptions& nic = peer->nic.emplace();
+    nic.tx_ring = 1U << prng.below(9);
+    nic.rx_ring = 4U << prng.below(7);
+    nic.tx_burst = 1U << prng.below(7);
+    nic.rx_burst = 1U << prng.below(7);
+    nic.tx_refuse_ppm = prng.below(2) == 0 ? 0 : static_cast<uint32_t>(prng.below(200'000));
+    nic.completion_delay = Duration(prng.below(1U << (10 + prng.below(16))));
+    nic.completion_jitter = Duration(prng.below(1U << (10 + prng.below(16))));
+    nic.completions_shuffled = prng.below(2) == 0;
+    nic.wakeup_delay = Duration(prng.below(2) == 0 ? 0 : prng.below(100'000));
+    peer->buffers = 1024;
+  }
+  return options;
+}
+
 Pair::Pair(uint64_t seed, const PairOptions& options)
     : world_(seed),
       options_(options),
@@ -74,12 +94,14 @@ Pair::Pair(uint64_t seed, const PairOptions& options)
       to_client_(world_, "to client", options.to_client),
       client_(world_, "client", options.client, to_server_),
       server_(world_, "server", options.server, to_client_),
-      monitor_([this](int end) { return (end == 0 ? client_ : server_).no_buffer(); }),
+      monitor_({.not_taken = [this](int end) { return (end == 0 ? client_ : server_).not_taken(); },
+                .dropped = [this](int end) { return (end == 0 ? client_ : server_).dropped(); },
+                .at_once = !options.client.nic && !options.server.nic}),
       cutter_(world_, to_server_, to_client_) {
   to_server_.observe(&monitor_.sender_tap(0));
   to_client_.observe(&monitor_.sender_tap(1));
-  to_server_.connect(server_);
-  to_client_.connect(client_);
+  to_server_.connect(server_.endpoint());
+  to_client_.connect(client_.endpoint());
 }
 
 void Cutter::act(tcp::Instant now) {
@@ -99,7 +121,7 @@ bool Pair::wrong() const noexcept {
   return !client_.problem().empty() || !server_.problem().empty() || !monitor_.problem().empty();
 }
 
-std::string Pair::verdict() const {
+std::string Pair::verdict() {
   for (const Peer* peer : {&client_, &server_}) {
     if (!peer->problem().empty()) return peer->problem();
   }
@@ -114,6 +136,10 @@ std::string Pair::verdict() const {
     if (peer->connection()->ending() != tcp::Ending::orderly) return "no orderly end" + where;
     if (peer->held_buffers() != 0) return "buffers were lost" + where;
   }
+  for (Peer* peer : {&client_, &server_}) {
+    if (peer->nic() == nullptr) continue;
+    if (const auto ok = peer->nic()->check(); !ok) return ok.error().message() + where;
+  }
   return "";
 }
 
@@ -126,6 +152,9 @@ std::string Pair::run(Duration faulty, Duration patience) {
   cutter_.stop();
   to_server_.faults_off();
   to_client_.faults_off();
+  for (Peer* peer : {&client_, &server_}) {
+    if (peer->nic() != nullptr) peer->nic()->faults_off();
+  }
   world_.run_until(over, world_.now() + patience);
   std::string problem = verdict();
   if (!problem.empty()) {

@@ -35,6 +35,8 @@ struct PairOptions {
 
 // Every choice is drawn from the seed: links, algorithms, options agreed on, sizes, readers.
 [[nodiscard]] PairOptions random_pair(uint64_t seed);
+// The same with network cards: finite rings, refusals, late and shuffled completions, batches.
+[[nodiscard]] PairOptions with_cards(uint64_t seed);
 
 class Pair {
  public:
@@ -55,7 +57,7 @@ class Pair {
  private:
   [[nodiscard]] bool done() const noexcept;
   [[nodiscard]] bool wrong() const noexcept;
-  [[nodiscard]] std::string verdict() const;
+  [[nodiscard]] std::string verdict();
 
   sim::World world_;
   PairOptions options_;

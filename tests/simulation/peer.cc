@@ -29,6 +29,7 @@ Peer::Peer(sim::World& world, std::string name, const PeerOptions& options, sim:
       holds_(options.buffers + 1, 0),
       salt_out_(salt_of(options.tuple, true)),
       salt_in_(salt_of(options.tuple, false)) {
+  if (options.nic) nic_ = std::make_unique<sim::Nic>(world, name_ + " nic", out, *options.nic);
   for (BufferName name_of = options.buffers; name_of >= 1; --name_of) free_.push_back(name_of);
 }
 
@@ -52,6 +53,19 @@ void Peer::release(BufferName buffer) {
   if (--holds_[buffer] != 0) return;
   std::memset(bytes(buffer), 0xee, kBufferSize);  // who still reads it will notice
   free_.push_back(buffer);
+}
+
+Slice Peer::gather(std::span<const Slice> pieces, uint32_t length) {
+  const BufferName buffer = take(true);
+  if (buffer == kNoBuffer) return {};
+  std::byte* to = bytes(buffer);
+  for (const Slice piece : pieces) {
+    std::memcpy(to, bytes(piece.buffer) + piece.offset, piece.length);
+    to += piece.length;
+    release(piece.buffer);
+  }
+  gathered_ += pieces.size();
+  return {buffer, 0, static_cast<uint16_t>(length)};
 }
 
 void Peer::hold(BufferName buffer, uint32_t n) {
@@ -119,7 +133,7 @@ void Peer::produce() {
 
 bool Peer::finished() const noexcept {
   return connection_ != nullptr && connection_->state() == tcp::State::closed && unread_.empty() &&
-         !listening_;
+         !listening_ && tokens_.size() == leaving_.size();
 }
 
 std::string Peer::describe() const {
@@ -158,7 +172,49 @@ void Peer::connect() {
   run(world_.now());
 }
 
+// The card reads the headers and, in place, what is sent.
+void Peer::feed_card() {
+  while (!waiting_.empty() && nic_->transmit(waiting_.front(), leaving_[waiting_.front()].pieces)) {
+    waiting_.pop_front();
+  }
+}
+
+void Peer::poll_card(tcp::Instant now) {
+  uint64_t done[32];
+  while (const size_t n = nic_->completions(done)) {
+    for (size_t i = 0; i < n; ++i) {
+      for (const BufferName buffer : leaving_[done[i]].held) release(buffer);
+      leaving_[done[i]].held.clear();
+      tokens_.push_back(done[i]);
+    }
+  }
+  feed_card();
+  sim::Frame frames[16];
+  while (const size_t n = nic_->receive(frames)) {
+    for (size_t i = 0; i < n; ++i) arrive(std::move(frames[i]), now);
+  }
+}
+
 void Peer::transmit(const tcp::Outgoing& out) {
+  if (nic_) {
+    if (tokens_.empty()) {
+      tokens_.push_back(leaving_.size());
+      leaving_.emplace_back();
+    }
+    const uint64_t token = tokens_.back();
+    tokens_.pop_back();
+    Leaving& frame = leaving_[token];
+    frame.head.resize(tcp::kHeadersMax);
+    frame.head.resize(tcp::emit_packet(options_.tuple, out, memory_, kBufferSize, frame.head));
+    frame.pieces.assign(1, frame.head);
+    for (const Slice slice : out.payload()) {
+      frame.pieces.emplace_back(bytes(slice.buffer) + slice.offset, slice.length);
+      hold(slice.buffer, 1);
+      frame.held.push_back(slice.buffer);
+    }
+    waiting_.push_back(token);
+    return feed_card();
+  }
   sim::Frame frame(tcp::kHeadersMax + out.bytes);
   const size_t head = tcp::emit_packet(options_.tuple, out, memory_, kBufferSize, frame);
   size_t at = head;
@@ -172,6 +228,11 @@ void Peer::transmit(const tcp::Outgoing& out) {
 
 void Peer::receive(sim::Frame frame) {
   const tcp::Instant now = world_.now();
+  arrive(std::move(frame), now);
+  run(now);
+}
+
+void Peer::arrive(sim::Frame frame, tcp::Instant now) {
   const auto packet = tcp::parse_packet(frame);
   if (!packet || packet->tuple != options_.tuple) {
     ++bad_frames_;
@@ -200,18 +261,32 @@ void Peer::receive(sim::Frame frame) {
                                   tcp::timestamp_offset(kKey, options_.tuple)},
         segment, now);
     if (segment.payload.length != 0) release(segment.payload.buffer);
-    return run(now);
+    return;
   }
-  if (connection_ == nullptr) return;
+  if (connection_ == nullptr) {
+    if (segment.payload.length != 0) release(segment.payload.buffer);
+    return;
+  }
   if (const auto reset = connection_->process(segment, now, *this)) {
     tcp::Outgoing out;
     out.header = *reset;
     transmit(out);
   }
-  run(now);
+}
+
+uint64_t Peer::dropped() const noexcept {
+  if (connection_ == nullptr) return 0;
+  const tcp::ConnectionDrops& d = connection_->drops();
+  return d.not_acceptable + d.paws + d.no_timestamp + d.bad_ack + d.no_ack + d.out_of_order_full +
+         d.beyond_fin + d.no_buffers;
 }
 
 void Peer::run(tcp::Instant now) {
+  if (nic_) poll_card(now);
+  if (connection_ == nullptr) {
+    if (nic_) nic_->arm(*this);
+    return;
+  }
   if (options_.read_every.count() == 0) {
     while (!unread_.empty()) read_one(now);
   } else if (!unread_.empty() && read_at_ == tcp::kNever) {
@@ -224,12 +299,13 @@ void Peer::run(tcp::Instant now) {
   }
   produce();
   tcp::Outgoing out;
-  for (uint32_t i = 0; connection_->dispatch(now, out, *this); ++i) {
+  const auto next = [&] { return waiting_.empty() && connection_->dispatch(now, out, *this); };
+  for (uint32_t i = 0; next(); ++i) {
     transmit(out);
     if (i > 100'000) return complain("dispatch() never ends");
   }
   produce();
-  while (connection_->dispatch(now, out, *this)) transmit(out);
+  while (next()) transmit(out);
   tcp::Instant at = std::min(connection_->next_deadline(now), read_at_);
   if (at <= now) {
     // Something is due that dispatch() does not give: progress needs time to pass.
@@ -237,6 +313,7 @@ void Peer::run(tcp::Instant now) {
   }
   world_.cancel(*this);
   if (at != tcp::kNever) world_.wake(*this, at);
+  if (nic_) nic_->arm(*this);
 }
 
 void Peer::act(tcp::Instant now) { run(now); }

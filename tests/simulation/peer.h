@@ -3,11 +3,14 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "port/sim/link.h"
+#include "port/sim/nic.h"
 #include "port/sim/world.h"
 #include "tcp/connection.h"
 #include "tcp/packet.h"
@@ -21,7 +24,8 @@ struct PeerOptions {
   uint32_t write_bytes = 8192;       // given to the connection at a time
   uint64_t queue_bytes = 256 << 10;  // not acknowledged, at most
   Duration read_every{0};            // 0: reads at once; else reads one buffer at a time, so often
-  bool echo_fin = true;              // closes when it has sent everything and the peer has finished
+  std::optional<sim::NicOptions> nic;  // between it and its link; else frames cross at once
+  bool echo_fin = true;  // closes when it has sent everything and the peer has finished
   tcp::FourTuple tuple;
 };
 
@@ -40,8 +44,15 @@ class Peer final : public sim::Actor, public sim::Endpoint, private tcp::Owner {
   Peer(sim::World& world, std::string name, const PeerOptions& options, sim::Link& out);
 
   void connect();  // active open
-  void listen() noexcept { listening_ = true; }
+  void listen() {
+    listening_ = true;
+    if (nic_) nic_->arm(*this);
+  }
 
+  // Where the other link ends.
+  [[nodiscard]] sim::Endpoint& endpoint() noexcept {
+    return nic_ ? static_cast<sim::Endpoint&>(*nic_) : *this;
+  }
   void receive(sim::Frame frame) override;
   void act(tcp::Instant now) override;
 
@@ -55,15 +66,26 @@ class Peer final : public sim::Actor, public sim::Endpoint, private tcp::Owner {
   [[nodiscard]] uint32_t held_buffers() const noexcept;
   [[nodiscard]] std::string describe() const;
   [[nodiscard]] uint64_t bad_frames() const noexcept { return bad_frames_; }
-  [[nodiscard]] uint64_t no_buffer() const noexcept { return no_buffer_; }
+  // Frames that reached the host and not its TCP.
+  [[nodiscard]] uint64_t not_taken() const noexcept {
+    return no_buffer_ + (nic_ ? nic_->counters().rx_full : 0);
+  }
+  // Segments that its TCP did not keep.
+  [[nodiscard]] uint64_t dropped() const noexcept;
+  [[nodiscard]] uint64_t gathered() const noexcept { return gathered_; }
+  [[nodiscard]] sim::Nic* nic() noexcept { return nic_.get(); }
 
  private:
-  struct Unread {
-    Slice slice;
+  // A frame that the card was given, or will be: what it reads stays until it says so.
+  struct Leaving {
+    sim::Frame head;
+    std::vector<Bytes> pieces;
+    std::vector<BufferName> held;
   };
   void deliver(Slice slice) override;
   void release(BufferName buffer) override;
   void hold(BufferName buffer, uint32_t n) override;
+  Slice gather(std::span<const Slice> pieces, uint32_t bytes) override;
   void acknowledged(Slice slice, uint64_t cookie) override;
   [[nodiscard]] uint32_t free_buffers() const override;
   [[nodiscard]] bool may_challenge(tcp::Instant now, tcp::ChallengeState& connection) override;
@@ -76,6 +98,9 @@ class Peer final : public sim::Actor, public sim::Endpoint, private tcp::Owner {
   void produce();
   void read_one(tcp::Instant now);
   void transmit(const tcp::Outgoing& out);
+  void arrive(sim::Frame frame, tcp::Instant now);
+  void poll_card(tcp::Instant now);
+  void feed_card();
   void complain(std::string what);
 
   sim::World& world_;
@@ -85,6 +110,10 @@ class Peer final : public sim::Actor, public sim::Endpoint, private tcp::Owner {
   tcp::Shared shared_;
   std::unique_ptr<tcp::Connection> connection_;
   tcp::ChallengeLimiter limiter_{1000};
+  std::unique_ptr<sim::Nic> nic_;
+  std::vector<Leaving> leaving_;  // by token
+  std::vector<uint64_t> tokens_;  // free
+  std::deque<uint64_t> waiting_;  // for room in the card's ring
   std::vector<std::byte> memory_;
   std::vector<uint32_t> holds_;
   std::vector<BufferName> free_;
@@ -98,6 +127,7 @@ class Peer final : public sim::Actor, public sim::Endpoint, private tcp::Owner {
   uint64_t received_ = 0;
   uint64_t bad_frames_ = 0;
   uint64_t no_buffer_ = 0;
+  uint64_t gathered_ = 0;
   tcp::Instant read_at_ = tcp::kNever;
   bool listening_ = false;
   bool shut_ = false;

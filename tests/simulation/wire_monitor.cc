@@ -43,8 +43,8 @@ bool covers(const std::vector<SeqRange>& ranges, SeqRange inner) noexcept {
 
 }  // namespace
 
-WireMonitor::WireMonitor(NotTaken not_taken)
-    : not_taken_(std::move(not_taken)), taps_{Tap(*this, 0), Tap(*this, 1)} {}
+WireMonitor::WireMonitor(Options options)
+    : options_(std::move(options)), taps_{Tap(*this, 0), Tap(*this, 1)} {}
 
 void WireMonitor::complain(int end, const tcp::Segment& segment, const char* what) {
   if (!problem_.empty()) return;
@@ -169,6 +169,25 @@ void WireMonitor::check_blocks(int end, const tcp::Segment& segment) {
       return complain(end, segment, "a SACK block lies below the acknowledgement");
     }
   }
+  if (!options_.at_once || e.newest.empty() || e.newest.begin <= segment.ack) return;
+  const bool duplicate =
+      blocks[0].end <= segment.ack ||
+      (blocks.size() > 1 && blocks[1].begin <= blocks[0].begin && blocks[0].end <= blocks[1].end);
+  const SeqRange first = duplicate && blocks.size() > 1 ? blocks[1] : blocks[0];
+  if (!covers({first}, {e.newest.begin, e.newest.begin + 1})) {
+    complain(end, segment, "the first SACK block is not that of the newest segment");
+  }
+}
+
+// What its TCP has dropped says nothing about what it answers.
+void WireMonitor::forget_dropped(int end) {
+  End& e = at(end);
+  const uint64_t dropped = (options_.dropped ? options_.dropped(end) : 0) +
+                           (options_.not_taken ? options_.not_taken(end) : 0);
+  if (dropped == e.dropped) return;
+  e.dropped = dropped;
+  e.newest = {};
+  e.fin_acked = false;
 }
 
 void WireMonitor::check_ecn(int end, const tcp::Segment& segment, uint8_t ecn) {
@@ -213,15 +232,20 @@ void WireMonitor::on_sent(tcp::Instant now, int end, Bytes frame) {
   }
   check_options(end, segment, option_bytes(frame, segment));
   check_ecn(end, segment, ecn_of(frame));
+  forget_dropped(end);
+  if (options_.at_once && e.fin_acked && segment.length() != 0) {
+    complain(end, segment, "something is sent again that was acknowledged with FIN");
+  }
   check_data(end, segment);
   check_ack(end, segment);
+  e.newest = {};
 }
 
 // --- What reaches an end ----------------------------------------------------------------------
 
 void WireMonitor::check_owed(tcp::Instant now, int end) {
   End& e = at(end);
-  const uint64_t not_taken = not_taken_ ? not_taken_(end) : 0;
+  const uint64_t not_taken = options_.not_taken ? options_.not_taken(end) : 0;
   if (not_taken != e.not_taken || e.gone) {
     e.not_taken = not_taken;
     e.owed_bytes = 0;
@@ -234,7 +258,7 @@ void WireMonitor::check_owed(tcp::Instant now, int end) {
 
 void WireMonitor::note_arrival(tcp::Instant now, int end, const tcp::Segment& segment) {
   End& e = at(end);
-  if (e.owed_bytes != 0 && e.owed_bytes >= 2 * e.full_size) {
+  if (options_.at_once && e.owed_bytes != 0 && e.owed_bytes >= 2 * e.full_size) {
     complain(end, segment, "no acknowledgement came for two full-sized segments");
   }
   const uint16_t own = e.offered.mss != 0 ? e.offered.mss : uint16_t{kSmallFull};
@@ -265,6 +289,9 @@ void WireMonitor::on_delivered(tcp::Instant now, int end, Bytes frame) {
     e.syn_arrived = true;
   }
   if (!e.syn_arrived) return;
+  forget_dropped(end);
+  if (segment.payload.length != 0) e.newest = {segment.seq, segment.seq + segment.payload.length};
+  if (e.fin_sent && segment.has(tcp::kAck) && segment.ack == e.fin + 1) e.fin_acked = true;
   if (segment.length() != 0) insert(e.arrived, {segment.seq, segment.seq + segment.length()});
   if (segment.has(tcp::kAck) || segment.has(tcp::kSyn)) {
     Seq edge = edge_of(1 - end, segment);

@@ -7,7 +7,8 @@
 //  - an acknowledgement covers only what arrived and never goes back; the right edge of the window
 //    never moves to the left by a scale unit or more (RFC 9293 SHLD-14);
 //  - SACK blocks lie in what arrived and above the acknowledgement; only the first may lie below it
-//    or inside the second (RFC 2883 §4);
+//    or inside the second (RFC 2883 §4), and the next holds what arrived last (RFC 2018 §4);
+//  - whose FIN was acknowledged sends neither data nor FIN: TIME-WAIT only acknowledges;
 //  - MSS, scale and SACK-permitted are only in SYNs; timestamps, once agreed on, in every segment
 //    but resets (RFC 7323 §3.2), and never smaller than before;
 //  - nothing lies behind FIN, which keeps its place;
@@ -28,10 +29,15 @@ namespace paste::simulation {
 
 class WireMonitor {
  public:
-  // `not_taken(end)`: frames that end has dropped before its TCP saw them, or nullptr if none; they
-  // need no acknowledgement. Ends are 0 and 1.
-  using NotTaken = std::function<uint64_t(int end)>;
-  explicit WireMonitor(NotTaken not_taken = nullptr);
+  struct Options {
+    // Frames that end (0 or 1) has dropped before its TCP saw them; they need no acknowledgement.
+    std::function<uint64_t(int end)> not_taken = nullptr;
+    // Segments that its TCP dropped; rules on what it answers to them do not hold.
+    std::function<uint64_t(int end)> dropped = nullptr;
+    bool at_once = true;  // each frame is answered before the next is delivered
+  };
+  explicit WireMonitor(Options options);
+  WireMonitor() : WireMonitor(Options{}) {}
   WireMonitor(const WireMonitor&) = delete;
   WireMonitor& operator=(const WireMonitor&) = delete;
 
@@ -66,6 +72,9 @@ class WireMonitor {
     uint16_t peer_mss = 536;
     std::vector<tcp::SeqRange> arrived;  // disjoint, in order, not adjacent
     uint64_t not_taken = 0;
+    uint64_t dropped = 0;
+    tcp::SeqRange newest{};  // that arrived, and was not answered yet
+    bool fin_acked = false;
     uint32_t owed_bytes = 0;
     uint32_t full_size = 0;
     tcp::Instant owed_since = tcp::kNever;
@@ -86,13 +95,14 @@ class WireMonitor {
   void check_blocks(int end, const tcp::Segment& segment);
   void check_ecn(int end, const tcp::Segment& segment, uint8_t ecn);
   void check_owed(tcp::Instant now, int end);
+  void forget_dropped(int end);
   void note_arrival(tcp::Instant now, int end, const tcp::Segment& segment);
   [[nodiscard]] bool scaled() const noexcept;
   [[nodiscard]] bool timestamps() const noexcept;
   [[nodiscard]] tcp::Seq edge_of(int end, const tcp::Segment& segment) const noexcept;
   void complain(int end, const tcp::Segment& segment, const char* what);
 
-  NotTaken not_taken_;
+  Options options_;
   std::array<Tap, 2> taps_;
   std::array<End, 2> ends_;
   std::string problem_;

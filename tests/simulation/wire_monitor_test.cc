@@ -203,6 +203,18 @@ TEST(WireMonitor, SeesWrongAcknowledgements) {
              say(c, 0, 10, 0, 10);
              say(c, 1, 0, 10, 0, blocks(5, 20));
            }},
+          {"not that of the newest",
+           [&](Conversation& c) {
+             for (uint32_t at = 0; at < 40; at += 10) say(c, 0, at, 0, 10, nullptr, at % 20 == 10);
+             say(c, 1, 0, 0, 0, blocks(10, 20));
+           }},
+          {"acknowledged with FIN",
+           [](Conversation& c) {
+             const auto fin = [](Segment& s) { s.flags |= tcp::kFin; };
+             say(c, 0, 0, 0, 10, fin);
+             say(c, 1, 0, 11, 0, fin);
+             say(c, 0, 0, 1, 10, fin);
+           }},
           {"within 500 ms",
            [](Conversation& c) {
              say(c, 0, 0, 0, 10);
