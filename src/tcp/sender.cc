@@ -75,8 +75,9 @@ void Sender::lower_mss(uint32_t mss, Instant now) noexcept {
 // RFC 1191 §6.3, RFC 8201 §4: paths change, so a lowered size grows old. RFC 4821 §7.3: one segment
 // with data behind it tries the full size again: if it is lost, it goes again in two pieces.
 bool Sender::try_full_size(Instant now) const noexcept {
-  return state_.mss < state_.mss_full && now >= state_.mss_tried + options_.path_age && phase_ == Phase::open &&
-         unsent() >= 2 * uint32_t{state_.mss_full} && usable_window() >= state_.mss_full;
+  return state_.mss < state_.mss_full && now >= state_.mss_tried + options_.path_age &&
+         phase_ == Phase::open && unsent() >= 2 * uint32_t{state_.mss_full} &&
+         usable_window() >= state_.mss_full;
 }
 
 // The path lets pass what was acknowledged.
