@@ -1,6 +1,7 @@
 #include "paste/pool.h"
 
 #include "api/state.h"
+#include "port/xdp/binding.h"
 
 namespace paste {
 namespace {
@@ -52,6 +53,7 @@ Result<Pool> Pool::open(const std::string& path, const PoolOptions& options) {
   if (!region) return fail(region.error());
   auto state = std::make_unique<State>();
   PASTE_TRY_ASSIGN(state->core, pool::Core::open(std::move(*region)));
+  PASTE_TRY(port::wait_for_old_bindings(*state->core));
   PASTE_TRY_ASSIGN(state->logs, log::Logs::recover(*state->core));
   PASTE_TRY(state->core->finish_recovery());
   return Pool(std::move(state));

@@ -1,9 +1,9 @@
 // Formatting a region.
-#include <sys/random.h>
-
+#include <array>
 #include <cstring>
 
 #include "base/crc32c.h"
+#include "base/random.h"
 #include "base/time.h"
 #include "pool/core.h"
 #include "pool/superblock.h"
@@ -29,9 +29,9 @@ Result<void> Core::create(pmem::Region& region, const CreateOptions& options) {
   Superblock super{};
   super.magic = format::kMagic;
   super.version = format::kVersion;
-  if (::getrandom(super.uuid.data(), super.uuid.size(), 0) != ssize_t{sizeof super.uuid}) {
-    return fail(Code::io, "the system gave no random numbers for the pool's UUID", errno);
-  }
+  std::array<uint64_t, 2> identity{};
+  base::fill_random(identity);
+  std::memcpy(super.uuid.data(), identity.data(), super.uuid.size());
   super.region_bytes = region.size();
   super.created_ns = base::wall_ns();
   super.buffer_size = size;

@@ -58,7 +58,7 @@ static_assert(sizeof(Superblock) == 80 + 40 * kShardsMax && sizeof(Superblock) <
 
 // Root pages: a header, then root entries. The words change only through the publish list, each
 // together with its check word.
-enum class RootType : uint8_t { none = 0, log = 1, tree = 2 };
+enum class RootType : uint8_t { none = 0, log = 1, tree = 2, binding = 3 };
 inline constexpr uint32_t kRootNameMax = 64;
 inline constexpr uint32_t kRootWords = 3;
 

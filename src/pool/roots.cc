@@ -25,7 +25,9 @@ constexpr uint32_t kCreateWords = 9;
 constexpr uint64_t kIdMax = uint64_t{1} << 62;
 
 // Trees will have an incompatible feature bit of their own.
-bool known(format::RootType type) { return type == format::RootType::log; }
+bool known(format::RootType type) {
+  return type == format::RootType::log || type == format::RootType::binding;
+}
 
 RootPageHeader* header_at(std::byte* page) { return reinterpret_cast<RootPageHeader*>(page); }
 

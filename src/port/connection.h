@@ -56,6 +56,10 @@ struct Connection {
   // Both: an end or an error lies behind what is still to be read.
   bool hung_up : 1 = false;
 
+  // xdp: the engine's handle, and bytes that it has not seen acknowledged.
+  ConnectionId below;
+  uint64_t in_flight = 0;
+
   uint64_t readable_turn = 0;  // the turn of its last `readable` event
   uint64_t received_bytes = 0;
   Fifo<Slice> received;
@@ -70,6 +74,8 @@ struct Connection {
     listener = from;
     paused = ending = closing = eof = write_ended = torn = false;
     receiving = cancelling = sending = watching = can_read = can_write = hung_up = false;
+    below = {};
+    in_flight = 0;
     readable_turn = 0;
     received_bytes = 0;
   }

@@ -9,6 +9,7 @@
 #include "base/time.h"
 #include "port/kernel/kernel_driver.h"
 #include "port/kernel/uring_ring.h"
+#include "port/xdp/shared_port_driver.h"
 
 namespace paste::port {
 namespace {
@@ -28,10 +29,16 @@ Result<void> check_options(const DriverOptions& options) {
 
 Result<std::unique_ptr<Driver>> open_driver(std::string_view spec, pool::Core& core,
                                             const DriverOptions& options) {
-  if (spec != "kernel") {
-    return fail(Code::invalid, "unknown port '" + std::string(spec) + "': allowed is kernel");
-  }
   PASTE_TRY(check_options(options));
+  if (spec.substr(0, 4) == "xdp:") {
+    PASTE_TRY_ASSIGN(auto xdp, XdpDriver::open(spec.substr(4), core, options));
+    PASTE_TRY_ASSIGN(auto kernel, open_driver("kernel", core, options));
+    return std::make_unique<SharedPortDriver>(std::move(xdp), std::move(kernel));
+  }
+  if (spec != "kernel") {
+    return fail(Code::invalid,
+                "unknown port '" + std::string(spec) + "': allowed are kernel and xdp:INTERFACE");
+  }
   if (options.io == Io::epoll) return open_epoll(core, options);
   auto driver = open_uring(core, options);
   if (driver || options.io == Io::uring || driver.error().code() != Code::unsupported) {
@@ -87,7 +94,7 @@ Result<void> poll_all(std::span<Driver* const> drivers, Duration timeout) {
   const uint64_t begin = base::monotonic_ns();
   const uint64_t end = endless ? UINT64_MAX : begin + static_cast<uint64_t>(timeout.count());
   const uint64_t spin = spin_of(drivers);
-  for (bool slept = false;; slept = true) {
+  for (bool slept = false;;) {
     bool found = false;
     for (Driver* driver : drivers) {
       PASTE_TRY(driver->poll(Duration{0}));
@@ -100,6 +107,7 @@ Result<void> poll_all(std::span<Driver* const> drivers, Duration timeout) {
     if (slept) return {};
     const auto wait = endless ? -1 : static_cast<int64_t>(end - now);
     PASTE_TRY(sleep_on(drivers, wait));
+    slept = true;
   }
 }
 

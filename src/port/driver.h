@@ -145,7 +145,7 @@ class Driver {
   Driver() = default;
 };
 
-// `spec`: "kernel". The core must outlive the driver.
+// `spec`: "kernel", "xdp:IFACE[:QUEUE][:copy]". The core must outlive the driver.
 // Errors: unsupported with the reason (Io::uring asked for where the kernel forbids it), invalid.
 [[nodiscard]] Result<std::unique_ptr<Driver>> open_driver(std::string_view spec, pool::Core& core,
                                                           const DriverOptions& options = {});

@@ -168,6 +168,24 @@ TEST_P(TurnTest, SeveralDriversInOneLoop) {
   waker.join();
 }
 
+// Adaptive: spins for a while, then sleeps, so a second takes few turns.
+TEST_P(TurnTest, SeveralDriversSleepWhenNothingHappens) {
+  DriverOptions options;
+  options.io = GetParam();
+  options.polling = Polling::adaptive;
+  options.spin = std::chrono::microseconds(50);
+  open(options);
+  auto other = open_driver("kernel", *core_, options);
+  ASSERT_TRUE(other.has_value());
+  Driver* both[] = {driver_.get(), other->get()};
+  const uint64_t begin = base::monotonic_ns();
+  uint64_t returns = 0;
+  for (; ms_since(begin) < 200; ++returns) {
+    ASSERT_TRUE(poll_all(both, milliseconds(100)).has_value());
+  }
+  EXPECT_LT(returns, 50u);
+}
+
 // Rings are registered with the thread, which has few places for them: they must come back.
 TEST_P(TurnTest, ManyDriversOneAfterTheOther) {
   for (int i = 0; i < 40; ++i) {

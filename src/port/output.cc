@@ -92,6 +92,19 @@ uint32_t Output::gather(Ticket durable, uint64_t bytes_max, std::span<iovec> pie
   return count;
 }
 
+std::optional<Slice> Output::front(Ticket durable, const OutputStock& stock) const noexcept {
+  if (segments_.empty() || segments_.front().after > durable) return std::nullopt;
+  const Segment& first = segments_.front();
+  PASTE_CHECK(first.buffer != kNoBuffer);
+  return Slice{first.buffer, static_cast<uint16_t>(first.data - stock.core().buffer(first.buffer)),
+               static_cast<uint16_t>(first.length)};
+}
+
+void Output::pop_keeping_hold(OutputStock& stock) noexcept {
+  bytes_ -= segments_.front().length;
+  segments_.pop(stock.segments);
+}
+
 void Output::pop(uint64_t n, OutputStock& stock) noexcept {
   PASTE_CHECK(n <= bytes_);
   bytes_ -= n;

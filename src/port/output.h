@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -47,7 +48,7 @@ class OutputStock {
   OutputStock& operator=(const OutputStock&) = delete;
   [[nodiscard]] Chunk* take();
   void give_back(Chunk* chunk) noexcept;
-  [[nodiscard]] pool::Core& core() noexcept { return core_; }
+  [[nodiscard]] pool::Core& core() const noexcept { return core_; }
   Fifo<Segment>::Stock segments;
 
  private:
@@ -74,6 +75,10 @@ class Output {
   // `pieces` it filled, and their bytes in `total`.
   uint32_t gather(Ticket durable, uint64_t bytes_max, std::span<iovec> pieces,
                   uint64_t& total) const noexcept;
+  // The first piece, with its hold, if it may leave when `durable` is.
+  // REQUIRES: it was appended as a slice.
+  [[nodiscard]] std::optional<Slice> front(Ticket durable, const OutputStock& stock) const noexcept;
+  void pop_keeping_hold(OutputStock& stock) noexcept;
   // Drops the first `n` bytes with their holds. REQUIRES: n <= bytes().
   void pop(uint64_t n, OutputStock& stock) noexcept;
   void clear(OutputStock& stock) noexcept { pop(bytes_, stock); }

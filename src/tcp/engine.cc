@@ -93,6 +93,11 @@ const Connection* Engine::find(ConnectionId connection) const noexcept {
   return found == nullptr ? nullptr : &*found->connection;
 }
 
+const FourTuple* Engine::tuple(ConnectionId connection) const noexcept {
+  const Place* found = const_cast<Engine*>(this)->lookup(connection);
+  return found == nullptr ? nullptr : &found->tuple;
+}
+
 // The handle becomes void, and the place free.
 void Engine::give_back(uint32_t index, Ending ending) {
   Place& here = place(index);

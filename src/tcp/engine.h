@@ -70,6 +70,7 @@ class Engine final : private Owner {
 
   // nullptr if the handle is void.
   [[nodiscard]] const Connection* find(ConnectionId connection) const noexcept;
+  [[nodiscard]] const FourTuple* tuple(ConnectionId connection) const noexcept;
   [[nodiscard]] size_t connections() const noexcept { return by_tuple_.size(); }
   [[nodiscard]] size_t half_open() const noexcept { return half_open_.size(); }
   [[nodiscard]] size_t in_time_wait() const noexcept { return time_wait_.size(); }

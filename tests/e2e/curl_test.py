@@ -214,7 +214,7 @@ def check_full_pool(given):
     """507, nothing lost, reads still served, and room again after truncation."""
     with harness.temporary_directory(True) as directory, \
             harness.Server(given.pst, f"{directory}/small.paste", "--create", "--size",
-                           "16MiB") as server:
+                           "16MiB", listen=("http://127.0.0.1:0",)) as server:
         blob = b"f" * 100_000
         accepted = 0
         for _ in range(400):

@@ -1,5 +1,7 @@
 """What the end-to-end tests share: a server under test, temporary places, checks, and skips."""
 import argparse
+import atexit
+import ctypes
 import http.client
 import json
 import os
@@ -29,13 +31,59 @@ def need_program(name):
     return path
 
 
+class World:
+    """Where servers run: here, or, for an xdp port, behind a veth pair whose other end is ours."""
+
+    prefix = ()          # of the server's command
+    options = ()         # of the server
+    host = "127.0.0.1"   # where it listens
+
+
+def run_quietly(*command):
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(map(str, command))}: {done.stderr.strip()}")
+
+
+def enter_xdp_world():
+    """This process moves to a network namespace of its own, the clients'; servers get another."""
+    if os.geteuid() != 0:
+        skip("an xdp port needs root")
+    for program in ("ip", "ethtool"):
+        need_program(program)
+    clone_newnet = 0x40000000
+    if ctypes.CDLL(None, use_errno=True).unshare(clone_newnet) != 0:
+        skip(f"no network namespace can be made: {os.strerror(ctypes.get_errno())}")
+    name = f"paste-{os.getpid()}"
+    try:
+        run_quietly("ip", "netns", "add", name)
+        atexit.register(run_quietly, "ip", "netns", "del", name)
+        run_quietly("ip", "link", "add", "clients", "type", "veth", "peer", "name", "server",
+                    "netns", name)
+        # The other end would hand over segments whose checksums nobody has filled in.
+        run_quietly("ethtool", "-K", "clients", "tx", "off")
+        for where, link, address in ((("-n", name), "server", 1), ((), "clients", 2)):
+            run_quietly("ip", *where, "link", "set", "lo", "up")
+            run_quietly("ip", *where, "addr", "add", f"10.9.0.{address}/24", "dev", link)
+            run_quietly("ip", *where, "addr", "add", f"fd09::{address}/64", "dev", link, "nodad")
+            run_quietly("ip", *where, "link", "set", link, "up")
+    except RuntimeError as error:
+        skip(f"no veth pair can be made: {error}")
+    World.prefix = ("ip", "netns", "exec", name)
+    World.options = ("--port", "xdp:server")
+    World.host = "10.9.0.1"
+
+
 def arguments(**extra):
     parser = argparse.ArgumentParser()
     parser.add_argument("--pst", required=True, type=pathlib.Path)
+    parser.add_argument("--port", choices=["kernel", "xdp"], default="kernel")
     for name, options in extra.items():
         parser.add_argument("--" + name.replace("_", "-"), **options)
     given = parser.parse_args()
     given.pst = given.pst.resolve()
+    if given.port == "xdp":
+        enter_xdp_world()
     return given
 
 
@@ -71,9 +119,12 @@ class StartFailed(Exception):
 class Server:
     """One `pst serve` process. Its standard error goes to a file, so that it never blocks."""
 
-    def __init__(self, pst, pool, *args, listen=("http://127.0.0.1:0",), env=None):
+    def __init__(self, pst, pool, *args, listen=None, env=None):
         self.pool = pathlib.Path(pool)
         command = [str(pst), "serve", "--pool", str(pool)]
+        if listen is None:  # else the caller means an address of here
+            command = [*World.prefix, *command, *World.options]
+            listen = (f"http://{World.host}:0",)
         for url in listen:
             command += ["--listen", url]
         command += list(map(str, args))

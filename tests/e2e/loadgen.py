@@ -63,6 +63,7 @@ class LoadGenerator:
         self.twice = []         # LSNs that were given out more than once
         self.sent = 0
         self._stop = threading.Event()
+        self._abandoned = False
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def start(self):
@@ -72,6 +73,11 @@ class LoadGenerator:
     def stop(self):
         self._stop.set()
         self.join()
+
+    def abandon(self):
+        """Ends without waiting for answers."""
+        self._abandoned = True
+        self.stop()
 
     def join(self):
         self._thread.join(60)
@@ -152,7 +158,7 @@ class LoadGenerator:
                 live = self._open(selector)
             except OSError:
                 return
-            while live:
+            while live and not self._abandoned:
                 for key, _ in selector.select(0.05):
                     one = key.data
                     try:
@@ -168,3 +174,5 @@ class LoadGenerator:
                     selector.unregister(one.socket)
                     one.socket.close()
                     live -= 1
+            for key in list(selector.get_map().values()):
+                key.data.socket.close()

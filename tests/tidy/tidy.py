@@ -180,12 +180,12 @@ def clocks(tree):
 
 @rule
 def randomness(tree):
-    """Randomness makes the identity of a new pool, and test data; nothing else."""
+    """Randomness makes identities, keys, and test data; nothing else."""
     pattern = re.compile(r"\b(s?rand(om)?(_r)?\s*\(|getrandom|getentropy|std::random_device|"
                          r"std::mt19937(_64)?|arc4random)")
-    home = "src/pool/create.cc"
+    home = "src/base/random.cc"
     for path, i, what in matches(tree.code, pattern, lambda f: f.path == home or f.is_test):
-        yield path, i, f"{what}: only {home} and tests need randomness"
+        yield path, i, f"{what}: only {home} and tests ask for randomness"
 
 
 @rule

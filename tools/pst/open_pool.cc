@@ -14,6 +14,7 @@
 #include "base/time.h"
 #include "pmem/pool_file.h"
 #include "pool/format.h"
+#include "port/xdp/binding.h"
 
 namespace paste::tool {
 namespace {
@@ -80,6 +81,7 @@ Result<std::unique_ptr<pmem::Region>> open_when_free(const pmem::RegionOptions& 
 Result<OpenedPool> recover(std::unique_ptr<pmem::Region> region) {
   OpenedPool opened;
   PASTE_TRY_ASSIGN(opened.core, pool::Core::open(std::move(region)));
+  PASTE_TRY(port::wait_for_old_bindings(*opened.core));
   PASTE_TRY_ASSIGN(opened.logs, log::Logs::recover(*opened.core));
   PASTE_TRY(opened.core->finish_recovery());
   return opened;

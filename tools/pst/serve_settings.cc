@@ -31,6 +31,16 @@ Setter set_level(std::string& target) {
   };
 }
 
+Setter set_port(std::string& target) {
+  return [&target](std::string_view text) -> Result<void> {
+    if (text != "kernel" && (text.substr(0, 4) != "xdp:" || text.size() == 4)) {
+      return fail(Code::invalid, "allowed are kernel and xdp:INTERFACE, as xdp:eth0");
+    }
+    target = text;
+    return {};
+  };
+}
+
 Setter set_cpu(std::optional<uint64_t>& target) {
   return [&target](std::string_view text) -> Result<void> {
     uint64_t cpu = 0;
@@ -96,8 +106,9 @@ void add_port_options(ServeSettings& s, std::vector<Option>& options) {
   options.push_back({"listen", "URL",
                      "http://ADDR:PORT, http://unix:/PATH or udp://ADDR:PORT/LOG; repeats",
                      "http://127.0.0.1:8080", add_listen(s.server.listen), true});
-  options.push_back({"port", "PORT", "where packets come from: kernel", "kernel",
-                     set_choice<std::string>(s.port, {{"kernel", "kernel"}})});
+  options.push_back({"port", "PORT",
+                     "where packets come from: kernel, or xdp:IFACE, past the kernel into the pool",
+                     "kernel", set_port(s.port)});
   options.push_back(
       {"io", "HOW", "how the kernel's sockets are used: auto, uring or epoll", "auto",
        set_choice<Io>(s.io,

@@ -164,10 +164,8 @@ Result<void> note_bound(const Endpoint& endpoint, ListenSocket& socket) {
 
 }  // namespace
 
-Result<ListenSocket> open_listener(const Endpoint& endpoint, Blocking blocking) {
-  constexpr int kBacklog = 4096;
-  PASTE_TRY_ASSIGN(Address address, to_address(endpoint));
-  if (endpoint.transport == Transport::unix_stream) PASTE_TRY(clear_unix_path(endpoint, address));
+namespace {
+Result<ListenSocket> bind_socket(const Endpoint& endpoint, Address& address, Blocking blocking) {
   const int type = socket_type(endpoint.transport, blocking);
   ListenSocket socket;
   socket.fd = Descriptor(::socket(address.family(), type, 0));
@@ -182,7 +180,21 @@ Result<ListenSocket> open_listener(const Endpoint& endpoint, Blocking blocking) 
     return socket_failure("cannot listen on", endpoint, errno);
   }
   PASTE_TRY(note_bound(endpoint, socket));
-  if (endpoint.transport != Transport::udp && ::listen(fd, kBacklog) != 0) {
+  return socket;
+}
+}  // namespace
+
+Result<ListenSocket> hold_port(const Endpoint& endpoint) {
+  PASTE_TRY_ASSIGN(Address address, to_address(endpoint));
+  return bind_socket(endpoint, address, Blocking::no);
+}
+
+Result<ListenSocket> open_listener(const Endpoint& endpoint, Blocking blocking) {
+  constexpr int kBacklog = 4096;
+  PASTE_TRY_ASSIGN(Address address, to_address(endpoint));
+  if (endpoint.transport == Transport::unix_stream) PASTE_TRY(clear_unix_path(endpoint, address));
+  PASTE_TRY_ASSIGN(ListenSocket socket, bind_socket(endpoint, address, blocking));
+  if (endpoint.transport != Transport::udp && ::listen(socket.fd.get(), kBacklog) != 0) {
     const int os_error = errno;
     remove_unix_file(socket);
     return socket_failure("cannot listen on", endpoint, os_error);

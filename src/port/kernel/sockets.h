@@ -49,6 +49,8 @@ struct ListenSocket {
 };
 // Errors: in_use, permission, invalid, unsupported, io; the sentence names the endpoint.
 [[nodiscard]] Result<ListenSocket> open_listener(const Endpoint& endpoint, Blocking blocking);
+// A socket that keeps the port from other programs and listens to nothing. Errors: the same.
+[[nodiscard]] Result<ListenSocket> hold_port(const Endpoint& endpoint);
 void remove_unix_file(const ListenSocket& socket) noexcept;
 
 // A connection begun. `os_error`: 0, EINPROGRESS (it will be writable), or why it failed.

@@ -1,0 +1,28 @@
+// What an xdp port must know of a network interface.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "paste/result.h"
+#include "tcp/tuple.h"
+#include "wire/address.h"
+
+namespace paste::port {
+
+struct Interface {
+  std::string name;
+  int index = 0;
+  wire::MacAddress mac;
+  uint32_t mtu = 0;
+  uint32_t receive_queues = 1;
+  std::string driver;  // empty if it does not say
+  std::vector<tcp::Address> addresses;
+
+  // Errors: not_found (names those there are), invalid (no Ethernet), io.
+  static Result<Interface> find(const std::string& name);
+  [[nodiscard]] bool has(const tcp::Address& address) const noexcept;
+};
+
+}  // namespace paste::port

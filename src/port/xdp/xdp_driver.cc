@@ -1,0 +1,403 @@
+#include "port/xdp/xdp_driver.h"
+
+#include <arpa/inet.h>
+#include <poll.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+#include "base/check.h"
+#include "base/time.h"
+#include "port/xdp/binding.h"
+
+namespace paste::port {
+namespace {
+
+constexpr uint32_t kXdpHeadroom = 256;  // XDP_PACKET_HEADROOM
+constexpr uint32_t kFillRing = 4096;
+constexpr uint32_t kQueuesMax = 64;
+
+tcp::EngineOptions engine_options(const Interface& interface, const DriverOptions& options) {
+  tcp::EngineOptions o;
+  o.connections_max = options.limits.connections_max;
+  // Leaves room for IPv6's header, too.
+  o.connection.mss = static_cast<uint16_t>(interface.mtu - 60);
+  o.connection.window_max = std::max(options.limits.connection_receive_max, 65536U);
+  o.connection.sender.nagle = false;  // replies are whole when they are given to it
+  o.connection.sender.rtt.rto_min = std::chrono::milliseconds(200);
+  return o;
+}
+
+// "*" is all zeros.
+Result<tcp::Address> address_of(const Endpoint& endpoint, const Interface& interface) {
+  tcp::Address address{};
+  if (endpoint.host == "*" || endpoint.host.empty()) return address;
+  if (::inet_pton(AF_INET, endpoint.host.c_str(), &address[12]) == 1) {
+    address[10] = address[11] = 0xff;
+    if (std::all_of(address.begin() + 12, address.end(), [](uint8_t b) { return b == 0; })) {
+      return tcp::Address{};
+    }
+  } else if (::inet_pton(AF_INET6, endpoint.host.c_str(), address.data()) != 1) {
+    return fail(Code::invalid, "'" + endpoint.host + "' is no address");
+  }
+  if (address != tcp::Address{} && !interface.has(address)) {
+    return fail(Code::invalid, endpoint.host + " is no address of " + interface.name +
+                                   ": ip address show " + interface.name);
+  }
+  return address;
+}
+
+}  // namespace
+
+// --- Opening
+// --------------------------------------------------------------------------------------
+
+Result<std::unique_ptr<XdpDriver>> XdpDriver::open(std::string_view spec, pool::Core& core,
+                                                   const DriverOptions& options) {
+  const std::string name(spec.substr(0, spec.find(':')));
+  if (name.empty()) return fail(Code::invalid, "xdp needs an interface: xdp:eth0");
+  PASTE_TRY_ASSIGN(Interface interface, Interface::find(name));
+  std::unique_ptr<XdpDriver> made(new XdpDriver(std::move(interface), core, options));
+  PASTE_TRY(made->start(spec));
+  return made;
+}
+
+XdpDriver::XdpDriver(Interface&& interface, pool::Core& core, const DriverOptions& options)
+    : interface_(std::move(interface)),
+      core_(core),
+      options_(options),
+      lent_(core.buffer_end(), 0),
+      stock_(core),
+      connections_(options.limits.connections_max) {}
+
+Result<void> XdpDriver::start(std::string_view spec) {
+  const uint32_t payload_max = core_.buffer_size() - kXdpHeadroom - 14;
+  if (interface_.mtu > payload_max) {
+    return fail(Code::too_large,
+                "the MTU of " + interface_.name + " is " + std::to_string(interface_.mtu) +
+                    ", and a buffer of " + std::to_string(core_.buffer_size()) +
+                    " bytes takes packets of " + std::to_string(payload_max) + ": ip link set " +
+                    interface_.name + " mtu 1500" +
+                    (core_.buffer_size() < 4096 ? ", or make the pool with buffers of 4096" : ""));
+  }
+  uint32_t first = 0;
+  uint32_t count = interface_.receive_queues;
+  bool copy = false;
+  for (size_t at = spec.find(':'); at != std::string_view::npos; at = spec.find(':')) {
+    spec.remove_prefix(at + 1);
+    const std::string_view word = spec.substr(0, spec.find(':'));
+    if (word == "copy") {
+      copy = true;
+      continue;
+    }
+    const auto parsed = std::from_chars(word.data(), word.data() + word.size(), first);
+    if (parsed.ec != std::errc{} || parsed.ptr != word.data() + word.size() || word.empty()) {
+      return fail(Code::invalid, "'" + std::string(word) +
+                                     "' is neither a queue nor 'copy': xdp:IFACE[:QUEUE][:copy]");
+    }
+    count = 1;
+  }
+  if (first >= interface_.receive_queues || first + count > kQueuesMax) {
+    return fail(Code::invalid, interface_.name + " has " +
+                                   std::to_string(interface_.receive_queues) +
+                                   " receive queues, numbered from 0, of which 64 can be used");
+  }
+  // What is not seen goes to the kernel, which would answer it with resets.
+  if (count < interface_.receive_queues) {
+    return fail(Code::invalid, interface_.name + " has " +
+                                   std::to_string(interface_.receive_queues) +
+                                   " receive queues, and all must be served: leave the queue out, "
+                                   "or ethtool -L " +
+                                   interface_.name + " combined 1");
+  }
+  PASTE_TRY_ASSIGN(steering_, Steering::attach(interface_));
+  PASTE_TRY(record_binding(core_, interface_));
+  PASTE_TRY(open_sockets(first, count, copy));
+  PASTE_TRY(open_descriptors());
+  tcp::EngineKeys keys;
+  for (tcp::SipKey* key :
+       {&keys.isn, &keys.timestamps, &keys.cookies, &keys.table, &keys.ports, &keys.port_groups}) {
+    *key = {draw(), draw()};
+  }
+  engine_.reset(new tcp::Engine(engine_options(interface_, options_), keys, *this,
+                                tcp::Instant{base::monotonic_ns()}));
+  free_buffers_ = static_cast<uint32_t>(core_.stats().buffers_free);
+  refill();
+  return {};
+}
+
+Result<void> XdpDriver::open_sockets(uint32_t first, uint32_t count, bool copy) {
+  // At most a quarter of the pool is posted, so that a small one serves writes, too.
+  const uint32_t quarter = (core_.buffer_end() - core_.first_buffer()) / 4;
+  const uint32_t wanted =
+      std::clamp(std::min(options_.limits.receive_buffers, quarter) / count, 64U, kFillRing);
+  uint32_t ring = 64;
+  while (2 * ring <= wanted) ring *= 2;
+  XdpSocketOptions o;
+  o.interface = interface_.name;
+  o.ifindex = interface_.index;
+  o.area = core_.buffer(0);
+  o.area_bytes = uint64_t{core_.buffer_end()} * core_.buffer_size();
+  o.buffer_size = core_.buffer_size();
+  o.fill_ring = ring;
+  o.receive_ring = ring;
+  o.transmit_ring = std::min(ring, 2048U);
+  // Zero copy needs the program in the driver; in the generic hook nothing would ever arrive.
+  o.copy = copy || !steering_->native();
+  for (uint32_t queue = first; queue < first + count; ++queue) {
+    o.queue = queue;
+    o.shared_with = sockets_.empty() ? -1 : sockets_[0]->fd();
+    PASTE_TRY_ASSIGN(auto socket, XdpSocket::open(o));
+    sockets_.push_back(std::move(socket));
+    PASTE_TRY(steering_->add_socket(queue, sockets_.back()->fd()));
+  }
+  return {};
+}
+
+Result<void> XdpDriver::open_descriptors() {
+  wake_fd_ = Descriptor(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  timer_fd_ = Descriptor(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  epoll_fd_ = Descriptor(::epoll_create1(EPOLL_CLOEXEC));
+  if (wake_fd_.get() < 0 || timer_fd_.get() < 0 || epoll_fd_.get() < 0) {
+    return fail(Code::io, "cannot make a descriptor", errno);
+  }
+  std::vector<int> all{wake_fd_.get(), timer_fd_.get()};
+  for (const auto& socket : sockets_) all.push_back(socket->fd());
+  if (core_.event_fd() >= 0) all.push_back(core_.event_fd());
+  for (const int fd : all) {
+    epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
+    if (::epoll_ctl(epoll_fd_.get(), EPOLL_CTL_ADD, fd, &event) != 0) {
+      return fail(Code::io, "cannot wait for a descriptor", errno);
+    }
+  }
+  return {};
+}
+
+XdpDriver::~XdpDriver() {
+  engine_.reset();
+  steering_.reset();  // nothing more arrives
+  sockets_.clear();   // closing waits until the kernel is done with the buffers
+  for (BufferName buffer = 0; buffer < lent_.size(); ++buffer) {
+    for (; lent_[buffer] > 0; --lent_[buffer]) core_.release(buffer);
+  }
+  for (const BufferName buffer : spare_) core_.release(buffer);
+  if (staging_.buffer != kNoBuffer) core_.release(staging_.buffer);
+  for (uint32_t i = 0; i < connections_.size(); ++i) {
+    drop_received(connections_[i]);
+    connections_[i].output.clear(stock_);
+  }
+}
+
+// --- Listening
+// ------------------------------------------------------------------------------------
+
+Result<ListenerId> XdpDriver::listen(const Endpoint& endpoint) {
+  if (endpoint.transport != Transport::tcp) {
+    return fail(Code::unsupported, to_string(endpoint) + ": an xdp port listens for TCP only");
+  }
+  auto added = std::make_unique<Listener>();
+  PASTE_TRY_ASSIGN(added->address, address_of(endpoint, interface_));
+  added->bound = endpoint;
+  const auto id = static_cast<ListenerId>(listeners_.size() + 1);
+  PASTE_TRY(engine_->listen(added->bound.port, id, added->address));
+  steering_->claim_port(added->bound.port);
+  listeners_.push_back(std::move(added));
+  return id;
+}
+
+bool XdpDriver::has(const Endpoint& endpoint) const {
+  return address_of(endpoint, interface_).has_value();
+}
+
+Endpoint XdpDriver::local(ListenerId id) const {
+  if (id == 0 || id > listeners_.size()) return {};
+  return listeners_[id - 1]->bound;
+}
+
+void XdpDriver::stop_listening() {
+  // The port stays ours: connections go on, and who asks for a new one is told that there is none.
+  for (const auto& listener : listeners_) {
+    if (listener->stopped) continue;
+    listener->stopped = true;
+    engine_->stop_listening(listener->bound.port, listener->address);
+  }
+}
+
+// --- The turn
+// -------------------------------------------------------------------------------------
+
+void XdpDriver::begin_turn() {
+  ++turn_;
+  ++stats_.polls;
+  woken_ = moved_ = false;
+  events_.clear();
+  events_.swap(pending_events_);
+  free_buffers_ = static_cast<uint32_t>(core_.stats().buffers_free);
+  if (dying_.empty()) return;
+  dying_now_.swap(dying_);
+  for (const uint32_t index : dying_now_) {
+    Connection& c = connections_[index];
+    const ConnectionId below = c.below;
+    if (below) above_[below.index] = kNone;
+    c.below = {};
+    queued_ -= c.output.bytes() + c.in_flight;
+    drop_received(c);
+    c.output.clear(stock_);
+    const CloseReason reason = c.reason;
+    connections_.remove(index);
+    if (!below) continue;
+    // What the peer still sends is answered with a reset.
+    (void)(reason == CloseReason::done ? engine_->close(below) : engine_->abort(below));
+  }
+  dying_now_.clear();
+}
+
+Result<void> XdpDriver::advance_pool() {
+  const Ticket before = core_.durable();
+  if (auto synced = core_.poll_sync(); !synced || core_.failed()) [[unlikely]] {
+    return fail_gated(synced ? Error(Code::failed, "the pool failed") : synced.error());
+  }
+  if (core_.durable() != before) moved_ = true;
+  if (core_.durable() != gates_opened_) open_gates();
+  return {};
+}
+
+Result<void> XdpDriver::poll(Duration timeout) {
+  begin_turn();
+  const bool endless = timeout.count() < 0;
+  uint64_t now = base::monotonic_ns();
+  const uint64_t end = endless ? UINT64_MAX : now + static_cast<uint64_t>(timeout.count());
+  uint64_t spin_end = 0;
+  if (options_.polling == Polling::busy) spin_end = UINT64_MAX;
+  if (options_.polling == Polling::adaptive) {
+    spin_end = now + static_cast<uint64_t>(options_.spin.count());
+  }
+  for (;;) {
+    take_wake();
+    PASTE_TRY(advance_pool());
+    run_timers(now);
+    take_completions();
+    feed_all();
+    transmit(now);
+    const bool more = receive(now);
+    feed_all();
+    if (!blocked_.empty()) notify_writable();
+    if (happened() || now >= end) break;
+    now = base::monotonic_ns();
+    if (more || transmit_left_ || now < spin_end) continue;
+    const uint64_t until = std::min(end, next_deadline_ns(now));
+    if (until > now) sleep(until == UINT64_MAX ? -1 : static_cast<int64_t>(until - now));
+    now = base::monotonic_ns();
+  }
+  if (watched_) {
+    // The program may sleep on fd() now.
+    transmit(now);
+    arm_timer_fd(now);
+    if (!pending_events_.empty() || !dying_.empty() || transmit_left_) wake();
+  }
+  return {};
+}
+
+void XdpDriver::sleep(int64_t wait_ns) {
+  constexpr size_t kFds = kQueuesMax + 2;
+  pollfd fds[kFds];
+  size_t n = 0;
+  fds[n++] = {.fd = wake_fd_.get(), .events = POLLIN, .revents = 0};
+  if (core_.region().barrier_in_flight() && core_.event_fd() >= 0) {
+    fds[n++] = {.fd = core_.event_fd(), .events = POLLIN, .revents = 0};
+  }
+  for (const auto& socket : sockets_) {
+    fds[n++] = {.fd = socket->fd(), .events = POLLIN, .revents = 0};
+  }
+  const timespec limit{.tv_sec = wait_ns / 1'000'000'000, .tv_nsec = wait_ns % 1'000'000'000};
+  ++stats_.sleeps;
+  (void)::ppoll(fds, n, wait_ns < 0 ? nullptr : &limit, nullptr);
+}
+
+// What wake() has written stays readable until it is read.
+void XdpDriver::take_wake() {
+  if (!wake_sent_.load(std::memory_order_relaxed) || !wake_sent_.exchange(false)) return;
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(wake_fd_.get(), &count, sizeof count);
+  woken_ = true;
+}
+
+void XdpDriver::wake() noexcept {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t n = ::write(wake_fd_.get(), &one, sizeof one);
+  wake_sent_.store(true);
+}
+
+int XdpDriver::fd() const {
+  auto* self = const_cast<XdpDriver*>(this);
+  if (!watched_) {
+    self->watched_ = true;
+    self->wake();
+  }
+  return epoll_fd_.get();
+}
+
+const DriverStats& XdpDriver::stats() const {
+  stats_.connections = connections_.used();
+  stats_.send_queued = queued_;
+  stats_.gated = gated_.size();
+  stats_.receive_buffers_exhausted = counters_.no_buffer;
+  stats_.sends = counters_.frames_out;
+  return stats_;
+}
+
+std::string XdpDriver::description() const {
+  return "xdp on " + interface_.name + (interface_.driver.empty() ? "" : " (") + interface_.driver +
+         (interface_.driver.empty() ? "" : ")") + ", " + std::to_string(sockets_.size()) +
+         (sockets_.size() == 1 ? " queue, " : " queues, ") +
+         (sockets_[0]->zero_copy() ? "zero copy" : "copy mode") +
+         (sockets_[0]->scatter() ? ", scattered transmit" : "") +
+         (steering_->native() ? "" : ", generic hook (slow: the driver has no XDP)");
+}
+
+// --- Timers
+// ---------------------------------------------------------------------------------------
+
+TimerId XdpDriver::add_timer(Duration delay, uint64_t cookie) {
+  const auto ns = static_cast<uint64_t>(std::max<int64_t>(delay.count(), 0));
+  return timers_.add(base::monotonic_ns() + ns, cookie);
+}
+
+uint64_t XdpDriver::next_deadline_ns(uint64_t now_ns) const noexcept {
+  uint64_t next = std::min(timers_.next_ns(), engine_->next_deadline(tcp::Instant{now_ns}).ns);
+  if (!lingering_.empty()) next = std::min(next, lingering_.front().deadline_ns);
+  return next;
+}
+
+void XdpDriver::arm_timer_fd(uint64_t now_ns) {
+  const uint64_t next = next_deadline_ns(now_ns);
+  if (next == timer_fd_ns_) return;
+  timer_fd_ns_ = next;
+  itimerspec spec{};
+  if (next != UINT64_MAX) {
+    spec.it_value.tv_sec = static_cast<time_t>(next / 1'000'000'000);
+    spec.it_value.tv_nsec = static_cast<long>(next % 1'000'000'000);
+  }
+  ::timerfd_settime(timer_fd_.get(), TFD_TIMER_ABSTIME, &spec, nullptr);
+}
+
+void XdpDriver::run_timers(uint64_t now_ns) {
+  if (timers_.next_ns() <= now_ns) {
+    while (const auto cookie = timers_.take_due(now_ns)) {
+      events_.push_back({.type = EventType::timer, .connection = {}, .cookie = *cookie});
+    }
+  }
+  while (!lingering_.empty() && lingering_.front().deadline_ns <= now_ns) {
+    const ConnectionId id = lingering_.front().connection;
+    lingering_.pop(lingering_stock_);
+    const Connection* c = connections_.find(id);
+    if (c != nullptr && c->phase == Phase::open) finish(id.index, CloseReason::done, 0, events_);
+  }
+}
+
+}  // namespace paste::port

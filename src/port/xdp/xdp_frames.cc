@@ -1,0 +1,221 @@
+// XdpDriver: frames in and out, and the buffers they lie in.
+#include <algorithm>
+#include <cstring>
+
+#include "base/logging.h"
+#include "port/xdp/xdp_driver.h"
+#include "tcp/packet.h"
+
+namespace paste::port {
+namespace {
+
+constexpr uint32_t kBatch = 64;
+// Shorter payloads are copied behind their headers: cheaper than another descriptor.
+constexpr uint32_t kCopyBelow = 512;
+constexpr size_t kNeighboursMax = 65536;
+
+}  // namespace
+
+void XdpDriver::back_from_kernel(BufferName buffer) noexcept {
+  --lent_[buffer];
+  if (spare_.size() < kBatch && core_.holds(buffer) == 1) {
+    spare_.push_back(buffer);
+  } else {
+    core_.release(buffer);
+  }
+}
+
+void XdpDriver::take_completions() {
+  for (const auto& socket : sockets_) {
+    const uint32_t n = socket->completion.available();
+    if (n == 0) continue;
+    for (uint32_t i = 0; i < n; ++i) {
+      back_from_kernel(static_cast<BufferName>(socket->completion.take() / core_.buffer_size()));
+    }
+    socket->completion.give_back();
+  }
+}
+
+void XdpDriver::refill() {
+  for (const auto& socket : sockets_) {
+    uint32_t room = socket->fill.room();
+    if (room == 0) continue;
+    for (; room > 0; --room) {
+      BufferName buffer = kNoBuffer;
+      if (!spare_.empty()) {
+        buffer = spare_.back();
+        spare_.pop_back();
+      } else if (const auto taken = core_.take(pool::Purpose::receive)) {
+        buffer = *taken;
+      } else {
+        ++counters_.no_buffer;
+        break;
+      }
+      lend(buffer);
+      socket->fill.put(uint64_t{buffer} * core_.buffer_size());
+    }
+    socket->fill.publish();
+  }
+}
+
+// --- In -----------------------------------------------------------------------------------------
+
+void XdpDriver::learn(const tcp::Address& remote, Bytes frame) {
+  const wire::MacAddress mac = wire::MacAddress::load(frame, 6);
+  if (remote == last_neighbour_.remote && mac == last_neighbour_.mac) return;
+  last_neighbour_ = {remote, mac};
+  // What is forgotten is learned again from the next segment.
+  if (neighbours_.size() >= kNeighboursMax) neighbours_.clear();
+  neighbours_[remote] = mac;
+}
+
+const wire::MacAddress* XdpDriver::neighbour(const tcp::Address& remote) noexcept {
+  if (remote == last_neighbour_.remote) return &last_neighbour_.mac;
+  const auto found = neighbours_.find(remote);
+  return found == neighbours_.end() ? nullptr : &found->second;
+}
+
+void XdpDriver::note_refused(const tcp::Refusal& refusal, Bytes frame, tcp::Instant now) {
+  switch (refusal.reason) {
+    case tcp::Refused::not_tcp:
+      if (const auto error = tcp::parse_icmp_error(frame)) {
+        engine_->icmp(*error, now);
+      } else {
+        ++counters_.not_ours;
+      }
+      return;
+    case tcp::Refused::bad_checksum:
+      ++counters_.bad_checksum;
+      if (!told_checksum_ && counters_.bad_checksum >= 8 &&
+          counters_.bad_checksum > counters_.frames_in / 2) {
+        told_checksum_ = true;
+        base::log_warning(
+            "most segments on {} have a wrong checksum: the other end of a veth pair leaves it to "
+            "hardware that does not exist; there: ethtool -K INTERFACE tx off",
+            interface_.name);
+      }
+      return;
+    case tcp::Refused::not_ip:
+      ++counters_.not_ours;
+      return;
+    case tcp::Refused::malformed:
+    case tcp::Refused::fragment:
+    case tcp::Refused::bad_address:
+      ++counters_.malformed;
+      return;
+  }
+}
+
+void XdpDriver::take_frame(const xdp_desc& at, tcp::Instant now) {
+  const auto buffer = static_cast<BufferName>(at.addr / core_.buffer_size());
+  const auto offset = static_cast<uint32_t>(at.addr % core_.buffer_size());
+  const Bytes frame{core_.buffer(buffer) + offset, at.len};
+  ++counters_.frames_in;
+  tcp::Packet packet;
+  if (const auto refusal = tcp::parse_packet(frame, packet)) {
+    note_refused(*refusal, frame, now);
+    return back_from_kernel(buffer);
+  }
+  learn(packet.tuple.remote, frame);
+  Slice& payload = packet.segment.payload;
+  if (payload.length == 0) {
+    engine_->arrive(packet, now);
+    return back_from_kernel(buffer);
+  }
+  --lent_[buffer];
+  payload.buffer = buffer;
+  payload.offset = static_cast<uint16_t>(payload.offset + offset);
+  ++stats_.receives;
+  engine_->arrive(packet, now);
+}
+
+// True if there may be more.
+bool XdpDriver::receive(uint64_t now_ns) {
+  const tcp::Instant now{now_ns};
+  bool more = false;
+  for (const auto& socket : sockets_) {
+    const uint32_t there = socket->receive.available();
+    const uint32_t n = std::min(there, kBatch);
+    more = more || there > n;
+    for (uint32_t i = 0; i < n; ++i) take_frame(socket->receive.take(), now);
+    if (n != 0) socket->receive.give_back();
+  }
+  refill();
+  for (const auto& socket : sockets_) {
+    if (socket->fill.needs_wakeup()) socket->kick_receive();
+  }
+  return more;
+}
+
+// --- Out ----------------------------------------------------------------------------------------
+
+bool XdpDriver::send_packet(tcp::Instant now) {
+  XdpSocket& socket = *sockets_[0];
+  if (socket.transmit.room() < 1 + tcp::Outgoing::kSlicesMax) {
+    ++counters_.transmit_full;
+    return false;
+  }
+  if (spare_.empty()) {
+    const auto taken = core_.take(pool::Purpose::receive);
+    if (!taken) {
+      ++counters_.no_buffer;
+      return false;
+    }
+    spare_.push_back(*taken);
+  }
+  if (!engine_->dispatch(now, tuple_, out_)) return false;
+  const BufferName head = spare_.back();
+  std::byte* const to = core_.buffer(head);
+  const Bytes memory{core_.buffer(0), size_t{core_.buffer_end()} * core_.buffer_size()};
+  const size_t head_bytes =
+      tcp::emit_packet(tuple_, out_, memory, core_.buffer_size(), {to, tcp::kHeadersMax});
+  const wire::MacAddress* const mac = neighbour(tuple_.remote);
+  if (mac == nullptr) return true;  // as if lost; the next segment from there tells
+  std::memcpy(to, mac->octets.data(), 6);
+  std::memcpy(to + 6, interface_.mac.octets.data(), 6);
+  spare_.pop_back();
+  lend(head);
+  ++counters_.frames_out;
+  const uint64_t at = uint64_t{head} * core_.buffer_size();
+  const auto length = static_cast<uint32_t>(head_bytes);
+  if (out_.bytes < kCopyBelow || !socket.scatter()) {
+    std::byte* behind = to + head_bytes;
+    for (const Slice slice : out_.payload()) {
+      std::memcpy(behind, core_.buffer(slice.buffer) + slice.offset, slice.length);
+      behind += slice.length;
+    }
+    socket.transmit.put({.addr = at, .len = length + out_.bytes, .options = 0});
+    return true;
+  }
+  socket.transmit.put({.addr = at, .len = length, .options = kXdpPacketContinues});
+  for (uint32_t i = 0; i < out_.slice_count; ++i) {
+    const Slice slice = out_.slices[i];
+    core_.hold(slice.buffer);
+    lend(slice.buffer);
+    socket.transmit.put({.addr = uint64_t{slice.buffer} * core_.buffer_size() + slice.offset,
+                         .len = slice.length,
+                         .options = i + 1 == out_.slice_count ? 0 : kXdpPacketContinues});
+  }
+  return true;
+}
+
+void XdpDriver::transmit(uint64_t now_ns) {
+  const tcp::Instant now{now_ns};
+  XdpSocket& socket = *sockets_[0];
+  bool any = transmit_left_;
+  for (int round = 0; round < 4; ++round) {
+    uint32_t sent = 0;
+    while (sent < kBatch && send_packet(now)) ++sent;
+    if (sent == 0 && !any) return;
+    socket.transmit.publish();
+    // Copy mode takes some descriptors at a call.
+    for (int i = 0; i < 8; ++i) {
+      if (socket.kick_transmit()) break;
+    }
+    any = transmit_left_ = socket.transmit.needs_wakeup() && !socket.transmit.drained();
+    take_completions();
+    if (sent < kBatch) return;
+  }
+}
+
+}  // namespace paste::port

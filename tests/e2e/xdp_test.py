@@ -1,0 +1,197 @@
+"""Goal: an xdp port takes what is addressed to the server and leaves the host whole.
+
+Method: a server behind a veth pair in a network namespace of its own; remote clients of both
+versions of IP, local ones, large records both ways; other services of the same host on the same
+interface before, while, and after we serve, kill -9 included; and what cannot be started.
+"""
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import harness
+
+SERVICE = """
+import socket, threading
+tcp = socket.create_server(("::", 7000), family=socket.AF_INET6, dualstack_ipv6=True)
+udp = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+udp.bind(("::", 7000))
+def answer():
+    while True:
+        data, peer = udp.recvfrom(65536)
+        udp.sendto(data, peer)
+threading.Thread(target=answer, daemon=True).start()
+print("ready", flush=True)
+while True:
+    connection, _ = tcp.accept()
+    while data := connection.recv(65536):
+        connection.sendall(data)
+    connection.close()
+"""
+
+
+class OtherService:
+    """A TCP and UDP echo of the kernel's in the server's namespace."""
+
+    def __enter__(self):
+        self.process = subprocess.Popen([*harness.World.prefix, sys.executable, "-c", SERVICE],
+                                        stdout=subprocess.PIPE)
+        assert self.process.stdout.readline() == b"ready\n"
+        return self
+
+    def check(self):
+        for host in ("10.9.0.1", "fd09::1"):
+            with socket.create_connection((host, 7000), timeout=5) as connection:
+                connection.sendall(b"x" * 100_000)
+                connection.shutdown(socket.SHUT_WR)
+                got = b""
+                while part := connection.recv(65536):
+                    got += part
+                assert got == b"x" * 100_000, len(got)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as datagram:
+                datagram.settimeout(5)
+                datagram.sendto(b"hello", (host, 7000))
+                assert datagram.recv(100) == b"hello"
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+def start(given, directory, *args, **more):
+    return harness.Server(given.pst, f"{directory}/x.paste", "--create", "--size", "256MiB", *args,
+                          **more)
+
+
+def in_server_namespace(*command):
+    return subprocess.run([*harness.World.prefix, *command], capture_output=True, text=True,
+                          timeout=30, check=False)
+
+
+def attached():
+    return "prog/xdp" in in_server_namespace("ip", "link", "show", "dev", "server").stdout
+
+
+def check_large_records_both_ways(given):
+    with harness.temporary_directory(True) as directory, start(given, directory) as server:
+        for size in (0, 1, 1460, 1461, 100_000, 40 << 20):
+            record = os.urandom(size)
+            lsn = server.append("large", record)
+            status, _, got = server.request("GET", f"/log/large?from={lsn}&limit=1", headers={
+                "Accept": "application/x-ndjson"})
+            assert status == 200
+            [(found, data)] = [harness.parse_record(line) for line in got.splitlines()]
+            assert found == lsn and hashlib.sha256(data).digest() == hashlib.sha256(record).digest()
+        assert server.stop() == 0
+
+
+def check_ipv6(given):
+    with harness.temporary_directory(True) as directory:
+        port = harness.free_port()
+        command = [*harness.World.prefix, str(given.pst), "serve", "--pool",
+                   f"{directory}/six.paste", "--create", "--size", "64MiB", "--port", "xdp:server",
+                   "--listen", f"http://[fd09::1]:{port}"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            while not process.stdout.readline().startswith("listening"):
+                assert process.poll() is None
+            try:
+                done = subprocess.run(["curl", "-sS", "-g", "-m", "10", "--data-binary", "@-",
+                                       f"http://[fd09::1]:{port}/log/six"], input=b"z" * 50_000,
+                                      capture_output=True, check=False)
+                assert done.stdout == b"1\n", done
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(30)
+
+
+def check_local_and_remote_clients_at_once(given):
+    with harness.temporary_directory(True) as directory, start(given, directory) as server:
+        url = server.url.rstrip("/") + "/log/both"
+        local = in_server_namespace("curl", "-sS", "-m", "10", "-d", "from here", url)
+        assert local.stdout == "1\n", local
+        assert server.append("both", b"from there") == 2
+        local = in_server_namespace("curl", "-sS", "-m", "10", "-d", "from here again", url)
+        assert local.stdout == "3\n", local
+        assert [data for _, data in server.records("both")] == [
+            b"from here", b"from there", b"from here again"]
+
+
+def check_the_host_stays_whole(given):
+    with harness.temporary_directory(True) as directory, OtherService() as other:
+        other.check()
+        with start(given, directory) as server:
+            assert attached()
+            server.append("log", b"one")
+            other.check()
+            assert server.stop() == 0
+        assert not attached()
+        other.check()
+        with start(given, directory) as server:
+            server.append("log", b"two")
+            server.kill()
+        harness.wait_until(lambda: not attached(), what="the program's end")
+        other.check()
+        with start(given, directory) as server:
+            assert [data for _, data in server.records("log")] == [b"one", b"two"]
+
+
+def check_closed_ports_are_refused_by_the_kernel(given):
+    with harness.temporary_directory(True) as directory, start(given, directory):
+        try:
+            socket.create_connection(("10.9.0.1", 7999), timeout=5)
+            raise AssertionError("somebody answered")
+        except ConnectionRefusedError:
+            pass
+
+
+def expect_failure(given, directory, port, *words):
+    done = in_server_namespace(str(given.pst), "serve", "--pool", f"{directory}/bad.paste",
+                               "--create", "--size", "64MiB", "--port", port)
+    assert done.returncode != 0 and all(word in done.stderr for word in words), done
+
+
+def check_bad_starts_say_what_to_do(given):
+    with harness.temporary_directory(True) as directory:
+        expect_failure(given, directory, "xdp:nothing0", "no interface 'nothing0'", "server")
+        expect_failure(given, directory, "xdp:lo", "use --port kernel")
+        expect_failure(given, directory, "xdp:server:7", "receive queues")
+        expect_failure(given, directory, "xdp:server:x", "neither a queue nor")
+        expect_failure(given, directory, "xdp:", "xdp:INTERFACE")
+        with start(given, directory):
+            expect_failure(given, directory, "xdp:server", "another XDP program", "bpftool net")
+        in_server_namespace("ip", "link", "set", "server", "mtu", "3000")
+        try:
+            expect_failure(given, directory, "xdp:server", "MTU", "ip link set server mtu 1500")
+        finally:
+            in_server_namespace("ip", "link", "set", "server", "mtu", "1500")
+
+
+def check_it_sleeps_when_idle(given):
+    with harness.temporary_directory(True) as directory, start(given, directory) as server:
+        server.append("log", b"one")
+        with socket.create_connection(server.address):
+            def used():
+                with open(f"/proc/{server.process.pid}/stat", encoding="ascii") as file:
+                    fields = file.read().rsplit(")", 1)[1].split()
+                return int(fields[11]) + int(fields[12])  # ticks of 10 ms
+            before = used()
+            time.sleep(1)
+            assert used() - before <= 5, "an idle server burns CPU"
+
+
+def main():
+    given = harness.arguments()
+    harness.need_program("curl")
+    harness.run_checks([check_large_records_both_ways, check_ipv6,
+                        check_local_and_remote_clients_at_once, check_the_host_stays_whole,
+                        check_closed_ports_are_refused_by_the_kernel,
+                        check_bad_starts_say_what_to_do, check_it_sleeps_when_idle], given)
+
+
+if __name__ == "__main__":
+    main()
