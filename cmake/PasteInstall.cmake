@@ -21,8 +21,8 @@ target_compile_features(paste_bundle PUBLIC cxx_std_20)
 target_include_directories(paste_bundle INTERFACE $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
 # Public headers show tl::expected; the rest is needed at the link only.
 target_link_libraries(paste_bundle PUBLIC tl::expected
-  PRIVATE fmt::fmt PkgConfig::liburing PkgConfig::libbpf PkgConfig::isal absl::flat_hash_map
-          absl::flat_hash_set)
+  PRIVATE fmt::fmt PkgConfig::liburing PkgConfig::libbpf PkgConfig::libmnl PkgConfig::isal
+          absl::flat_hash_map absl::flat_hash_set)
 
 set(paste_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/paste)
 install(TARGETS paste_bundle EXPORT paste-targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})

@@ -56,8 +56,9 @@ struct Connection {
   // Both: an end or an error lies behind what is still to be read.
   bool hung_up : 1 = false;
 
-  // xdp: the engine's handle, and bytes that it has not seen acknowledged.
+  // xdp: the engine's handle, the port that connect() chose, and bytes not acknowledged yet.
   ConnectionId below;
+  uint16_t dialled_port = 0;
   uint64_t in_flight = 0;
 
   uint64_t readable_turn = 0;  // the turn of its last `readable` event
@@ -75,6 +76,7 @@ struct Connection {
     paused = ending = closing = eof = write_ended = torn = false;
     receiving = cancelling = sending = watching = can_read = can_write = hung_up = false;
     below = {};
+    dialled_port = 0;
     in_flight = 0;
     readable_turn = 0;
     received_bytes = 0;

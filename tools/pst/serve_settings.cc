@@ -34,7 +34,9 @@ Setter set_level(std::string& target) {
 Setter set_port(std::string& target) {
   return [&target](std::string_view text) -> Result<void> {
     if (text != "kernel" && (text.substr(0, 4) != "xdp:" || text.size() == 4)) {
-      return fail(Code::invalid, "allowed are kernel and xdp:INTERFACE, as xdp:eth0");
+      return fail(Code::invalid, fmt::format("'{}' is no port: allowed are kernel and "
+                                             "xdp:INTERFACE, as xdp:eth0",
+                                             text));
     }
     target = text;
     return {};

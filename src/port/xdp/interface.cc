@@ -1,5 +1,6 @@
 #include "port/xdp/interface.h"
 
+#include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
@@ -40,6 +41,16 @@ tcp::Address address_of(const sockaddr& from) {
 }
 
 }  // namespace
+
+Result<tcp::Address> parse_address(const std::string& text) {
+  tcp::Address address{};
+  if (::inet_pton(AF_INET, text.c_str(), &address[12]) == 1) {
+    address[10] = address[11] = 0xff;
+  } else if (::inet_pton(AF_INET6, text.c_str(), address.data()) != 1) {
+    return fail(Code::invalid, "'" + text + "' is no address");
+  }
+  return address;
+}
 
 bool Interface::has(const tcp::Address& address) const noexcept {
   return std::find(addresses.begin(), addresses.end(), address) != addresses.end();

@@ -11,6 +11,9 @@
 
 namespace paste::port {
 
+// An address without brackets, of either version of IP. Error: invalid.
+[[nodiscard]] Result<tcp::Address> parse_address(const std::string& text);
+
 struct Interface {
   std::string name;
   int index = 0;

@@ -24,6 +24,11 @@ Result<ListenerId> SharedPortDriver::listen(const Endpoint& endpoint) {
 }
 
 Result<ConnectionId> SharedPortDriver::connect(const Endpoint& endpoint) {
+  if (endpoint.transport == Transport::tcp) {
+    const auto there = xdp_->connect(endpoint);
+    if (there) return ConnectionId{there->index << 1, there->generation};
+    if (there.error().code() != Code::unsupported) return there;
+  }
   PASTE_TRY_ASSIGN(const ConnectionId id, kernel_->connect(endpoint));
   return ConnectionId{id.index << 1 | 1, id.generation};
 }

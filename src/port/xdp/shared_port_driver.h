@@ -26,6 +26,7 @@ class SharedPortDriver final : public Driver {
   [[nodiscard]] Endpoint local(ListenerId listener) const override {
     return kernel_->local(listener);
   }
+  // By the interface if the route is, else by the kernel.
   Result<ConnectionId> connect(const Endpoint& endpoint) override;
   void stop_listening() override;
   Result<void> shutdown(ConnectionId id) override { return of(id).shutdown(below(id)); }

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/random.h"
 #include "base/time.h"
+#include "port/xdp/route.h"
 #include "port/xdp/xdp_driver.h"
 
 namespace paste::port {
@@ -15,6 +16,8 @@ namespace {
 
 // As the kernel port: how long a closed connection is drained.
 constexpr uint64_t kLingerNs = 1'000'000'000;
+// Ports tried until one is found that no other program has.
+constexpr int kPortTries = 64;
 
 Unexpected gone() { return fail(Code::closed, "the connection is closed"); }
 Unexpected too_much() {
@@ -59,7 +62,7 @@ void XdpDriver::touch(uint32_t index) {
   work_.push_back(index);
 }
 
-// --- What the engine tells ----------------------------------------------------------------------
+// --- What the engine tells -----------------------------------------------------------------------
 
 void XdpDriver::opened(ConnectionId below, uint32_t listener) {
   uint32_t index = above(below);
@@ -159,13 +162,34 @@ uint64_t XdpDriver::draw() {
   return drawn;
 }
 
-// --- What the program asks for
-// --------------------------------------------------------------------
+// --- What the program asks for -------------------------------------------------------------------
 
 Result<ConnectionId> XdpDriver::connect(const Endpoint& endpoint) {
-  return fail(Code::unsupported,
-              "cannot connect to " + to_string(endpoint) +
-                  ": an xdp port only accepts connections yet; use a kernel port");
+  PASTE_TRY_ASSIGN(const tcp::Address to, parse_address(endpoint.host));
+  PASTE_TRY_ASSIGN(const Route route, find_route(to));
+  if (route.local || route.ifindex != interface_.index || !interface_.has(route.source)) {
+    return fail(Code::unsupported, to_string(endpoint) + " is not reached by " + interface_.name);
+  }
+  if (connections_.full()) {
+    return fail(Code::too_large, "no more connections are allowed (connections_max)");
+  }
+  if (neighbours_.find(to) == nullptr) {
+    PASTE_TRY_ASSIGN(const auto mac, find_neighbour(route.ifindex, route.next_hop));
+    neighbours_.learn(to, mac);
+  }
+  const tcp::Instant now{base::monotonic_ns()};
+  PASTE_TRY_ASSIGN(ConnectionId below, engine_->connect(route.source, to, endpoint.port, now));
+  uint16_t port = engine_->tuple(below)->local_port;
+  for (int tries = 0; !dialled_.keep(port, route.source, *steering_); ++tries) {
+    (void)engine_->abort(below);
+    if (tries == kPortTries) return fail(Code::busy, "other programs have the ports in use");
+    PASTE_TRY_ASSIGN(below, engine_->connect(route.source, to, endpoint.port, now));
+    port = engine_->tuple(below)->local_port;
+  }
+  const uint32_t index = connections_.add(-1, Phase::connecting, 0);
+  bind_above(below, index);
+  connections_[index].dialled_port = port;
+  return connections_.id(index);
 }
 
 Result<void> XdpDriver::shutdown(ConnectionId id) {
@@ -217,8 +241,7 @@ std::string XdpDriver::peer(ConnectionId id) const {
   return to_string(Endpoint{.host = text, .port = tuple->remote_port});
 }
 
-// --- Receiving
-// ------------------------------------------------------------------------------------
+// --- Receiving -----------------------------------------------------------------------------------
 
 std::span<const Slice> XdpDriver::received(ConnectionId id) const {
   const Connection* c = connections_.find(id);
@@ -253,8 +276,7 @@ void XdpDriver::drop_received(Connection& c) noexcept {
   c.received_bytes = 0;
 }
 
-// --- Sending
-// --------------------------------------------------------------------------------------
+// --- Sending -------------------------------------------------------------------------------------
 
 Connection* XdpDriver::sendable(ConnectionId id) noexcept {
   Connection* c = connections_.find(id);

@@ -1,6 +1,5 @@
 #include "port/xdp/xdp_driver.h"
 
-#include <arpa/inet.h>
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -24,6 +23,8 @@ constexpr uint32_t kQueuesMax = 64;
 
 tcp::EngineOptions engine_options(const Interface& interface, const DriverOptions& options) {
   tcp::EngineOptions o;
+  // Above the ports that the kernel chooses (ip_local_port_range), so that both choose freely.
+  o.ports = {.first = 61'000, .last = 65'535};
   o.connections_max = options.limits.connections_max;
   // Leaves room for IPv6's header, too.
   o.connection.mss = static_cast<uint16_t>(interface.mtu - 60);
@@ -35,16 +36,9 @@ tcp::EngineOptions engine_options(const Interface& interface, const DriverOption
 
 // "*" is all zeros.
 Result<tcp::Address> address_of(const Endpoint& endpoint, const Interface& interface) {
-  tcp::Address address{};
-  if (endpoint.host == "*" || endpoint.host.empty()) return address;
-  if (::inet_pton(AF_INET, endpoint.host.c_str(), &address[12]) == 1) {
-    address[10] = address[11] = 0xff;
-    if (std::all_of(address.begin() + 12, address.end(), [](uint8_t b) { return b == 0; })) {
-      return tcp::Address{};
-    }
-  } else if (::inet_pton(AF_INET6, endpoint.host.c_str(), address.data()) != 1) {
-    return fail(Code::invalid, "'" + endpoint.host + "' is no address");
-  }
+  if (endpoint.host == "*" || endpoint.host.empty()) return tcp::Address{};
+  PASTE_TRY_ASSIGN(tcp::Address address, parse_address(endpoint.host));
+  if (address == tcp::ipv4_mapped(0, 0, 0, 0)) address = {};
   if (address != tcp::Address{} && !interface.has(address)) {
     return fail(Code::invalid, endpoint.host + " is no address of " + interface.name +
                                    ": ip address show " + interface.name);
@@ -54,8 +48,7 @@ Result<tcp::Address> address_of(const Endpoint& endpoint, const Interface& inter
 
 }  // namespace
 
-// --- Opening
-// --------------------------------------------------------------------------------------
+// --- Opening -------------------------------------------------------------------------------------
 
 Result<std::unique_ptr<XdpDriver>> XdpDriver::open(std::string_view spec, pool::Core& core,
                                                    const DriverOptions& options) {
@@ -193,8 +186,7 @@ XdpDriver::~XdpDriver() {
   }
 }
 
-// --- Listening
-// ------------------------------------------------------------------------------------
+// --- Listening -----------------------------------------------------------------------------------
 
 Result<ListenerId> XdpDriver::listen(const Endpoint& endpoint) {
   if (endpoint.transport != Transport::tcp) {
@@ -228,8 +220,7 @@ void XdpDriver::stop_listening() {
   }
 }
 
-// --- The turn
-// -------------------------------------------------------------------------------------
+// --- The turn ------------------------------------------------------------------------------------
 
 void XdpDriver::begin_turn() {
   ++turn_;
@@ -249,6 +240,7 @@ void XdpDriver::begin_turn() {
     drop_received(c);
     c.output.clear(stock_);
     const CloseReason reason = c.reason;
+    if (c.dialled_port != 0) dialled_.give_up(c.dialled_port, *steering_);
     connections_.remove(index);
     if (!below) continue;
     // What the peer still sends is answered with a reset.
@@ -360,8 +352,7 @@ std::string XdpDriver::description() const {
          (steering_->native() ? "" : ", generic hook (slow: the driver has no XDP)");
 }
 
-// --- Timers
-// ---------------------------------------------------------------------------------------
+// --- Timers --------------------------------------------------------------------------------------
 
 TimerId XdpDriver::add_timer(Duration delay, uint64_t cookie) {
   const auto ns = static_cast<uint64_t>(std::max<int64_t>(delay.count(), 0));

@@ -17,13 +17,14 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "port/connection.h"
 #include "port/driver.h"
 #include "port/kernel/sockets.h"
 #include "port/output.h"
 #include "port/timers.h"
+#include "port/xdp/dialled_ports.h"
 #include "port/xdp/interface.h"
+#include "port/xdp/neighbours.h"
 #include "port/xdp/steering.h"
 #include "port/xdp/xdp_socket.h"
 #include "tcp/engine.h"
@@ -129,8 +130,6 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   bool send_packet(tcp::Instant now);
   void lend(BufferName buffer) noexcept { ++lent_[buffer]; }
   void back_from_kernel(BufferName buffer) noexcept;
-  void learn(const tcp::Address& remote, Bytes frame);
-  [[nodiscard]] const wire::MacAddress* neighbour(const tcp::Address& remote) noexcept;
 
   // Queues (xdp_connections.cc).
   [[nodiscard]] Connection* sendable(ConnectionId id) noexcept;
@@ -173,12 +172,8 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   Timers timers_;
   Slice staging_{};  // `length` bytes are used; the driver holds the buffer
 
-  struct Neighbour {
-    tcp::Address remote;
-    wire::MacAddress mac;
-  };
-  Neighbour last_neighbour_{};
-  absl::flat_hash_map<tcp::Address, wire::MacAddress> neighbours_;
+  Neighbours neighbours_;
+  DialledPorts dialled_;
   std::vector<uint64_t> random_;
 
   Descriptor wake_fd_, timer_fd_, epoll_fd_;

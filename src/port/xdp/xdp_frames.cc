@@ -12,7 +12,6 @@ namespace {
 constexpr uint32_t kBatch = 64;
 // Shorter payloads are copied behind their headers: cheaper than another descriptor.
 constexpr uint32_t kCopyBelow = 512;
-constexpr size_t kNeighboursMax = 65536;
 
 }  // namespace
 
@@ -58,22 +57,7 @@ void XdpDriver::refill() {
   }
 }
 
-// --- In -----------------------------------------------------------------------------------------
-
-void XdpDriver::learn(const tcp::Address& remote, Bytes frame) {
-  const wire::MacAddress mac = wire::MacAddress::load(frame, 6);
-  if (remote == last_neighbour_.remote && mac == last_neighbour_.mac) return;
-  last_neighbour_ = {remote, mac};
-  // What is forgotten is learned again from the next segment.
-  if (neighbours_.size() >= kNeighboursMax) neighbours_.clear();
-  neighbours_[remote] = mac;
-}
-
-const wire::MacAddress* XdpDriver::neighbour(const tcp::Address& remote) noexcept {
-  if (remote == last_neighbour_.remote) return &last_neighbour_.mac;
-  const auto found = neighbours_.find(remote);
-  return found == neighbours_.end() ? nullptr : &found->second;
-}
+// --- In ------------------------------------------------------------------------------------------
 
 void XdpDriver::note_refused(const tcp::Refusal& refusal, Bytes frame, tcp::Instant now) {
   switch (refusal.reason) {
@@ -116,7 +100,7 @@ void XdpDriver::take_frame(const xdp_desc& at, tcp::Instant now) {
     note_refused(*refusal, frame, now);
     return back_from_kernel(buffer);
   }
-  learn(packet.tuple.remote, frame);
+  neighbours_.learn(packet.tuple.remote, wire::MacAddress::load(frame, 6));
   Slice& payload = packet.segment.payload;
   if (payload.length == 0) {
     engine_->arrive(packet, now);
@@ -147,7 +131,7 @@ bool XdpDriver::receive(uint64_t now_ns) {
   return more;
 }
 
-// --- Out ----------------------------------------------------------------------------------------
+// --- Out -----------------------------------------------------------------------------------------
 
 bool XdpDriver::send_packet(tcp::Instant now) {
   XdpSocket& socket = *sockets_[0];
@@ -169,7 +153,7 @@ bool XdpDriver::send_packet(tcp::Instant now) {
   const Bytes memory{core_.buffer(0), size_t{core_.buffer_end()} * core_.buffer_size()};
   const size_t head_bytes =
       tcp::emit_packet(tuple_, out_, memory, core_.buffer_size(), {to, tcp::kHeadersMax});
-  const wire::MacAddress* const mac = neighbour(tuple_.remote);
+  const wire::MacAddress* const mac = neighbours_.find(tuple_.remote);
   if (mac == nullptr) return true;  // as if lost; the next segment from there tells
   std::memcpy(to, mac->octets.data(), 6);
   std::memcpy(to + 6, interface_.mac.octets.data(), 6);
