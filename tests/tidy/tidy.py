@@ -41,6 +41,7 @@ USES = {
     "api": ["port", "log", "tree"],
     "server": ["port", "log", "tree", "proto", "kv"],
     "switch": ["port", "log", "wire"],
+    "load": ["port"],
     "sim": ["tcp"],  # the ground of tests that run in virtual time: src/port/sim
 }
 NESTED = {"port/sim": "sim"}  # folders that are modules of their own

@@ -6,6 +6,7 @@
 namespace paste::tool {
 
 Command serve_command();
+Command bench_command();
 Command pool_create_command();
 Command pool_info_command();
 Command pool_check_command();

@@ -36,10 +36,11 @@ Command root_command(RootFlags& flags) {
   root.teach = kTeach;
   root.options = {{"version", "", "print the version", "", set_switch(flags.version)},
                   {"json", "", "with --version: as JSON", "", set_switch(flags.json)}};
-  root.subcommands = {serve_command(), pool_command(), doctor_command()};
+  root.subcommands = {serve_command(), bench_command(), pool_command(), doctor_command()};
   root.run = [&flags] {
     if (!flags.version) {
-      fmt::print(stderr, "pst: name a command: serve, pool or doctor\npst --help explains them.\n");
+      fmt::print(stderr,
+                 "pst: name a command: serve, bench, pool or doctor\npst --help explains them.\n");
       return kExitUsage;
     }
     if (flags.json) {

@@ -1,9 +1,6 @@
 // pst serve: puts pool, logs, port and server together, runs them, and ends them in order.
 #include <fmt/format.h>
-#include <sched.h>
-#include <sys/resource.h>
 
-#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -13,6 +10,7 @@
 #include "notify.h"
 #include "open_pool.h"
 #include "port/driver.h"
+#include "port_settings.h"
 #include "serve_settings.h"
 #include "stop_signals.h"
 
@@ -39,29 +37,6 @@ constexpr std::string_view kTeach =
 int failed(const Error& error) {
   base::log_error("{}", error.message());
   return kExitFailed;
-}
-
-Result<void> pin(uint64_t cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof set, &set) == 0) return {};
-  return fail(Code::invalid, fmt::format("--cpu: cannot run on processor {}", cpu), errno);
-}
-
-// Connections are descriptors; the usual soft limit of 1024 is far below --max-connections.
-void raise_descriptor_limit(uint64_t connections) {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  const rlim_t wanted = connections + 64;
-  if (limit.rlim_cur >= wanted) return;
-  limit.rlim_cur = std::min(wanted, limit.rlim_max);
-  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur < connections) {
-    base::log_warning(
-        "at most {} descriptors are allowed (ulimit -n), so fewer than {} "
-        "connections fit",
-        limit.rlim_cur, connections);
-  }
 }
 
 Result<OpenedPool> open_the_pool(const ServeSettings& s) {

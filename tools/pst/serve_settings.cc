@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/logging.h"
+#include "port_settings.h"
 
 namespace paste::tool {
 namespace {
@@ -27,27 +28,6 @@ Setter set_level(std::string& target) {
   return [&target](std::string_view text) -> Result<void> {
     PASTE_TRY(base::parse_level(text));
     target = text;
-    return {};
-  };
-}
-
-Setter set_port(std::string& target) {
-  return [&target](std::string_view text) -> Result<void> {
-    if (text != "kernel" && (text.substr(0, 4) != "xdp:" || text.size() == 4)) {
-      return fail(Code::invalid, fmt::format("'{}' is no port: allowed are kernel and "
-                                             "xdp:INTERFACE, as xdp:eth0",
-                                             text));
-    }
-    target = text;
-    return {};
-  };
-}
-
-Setter set_cpu(std::optional<uint64_t>& target) {
-  return [&target](std::string_view text) -> Result<void> {
-    uint64_t cpu = 0;
-    PASTE_TRY(set_number(cpu, 0, 1023)(text));
-    target = cpu;
     return {};
   };
 }
@@ -115,12 +95,9 @@ void add_port_options(ServeSettings& s, std::vector<Option>& options) {
       {"io", "HOW", "how the kernel's sockets are used: auto, uring or epoll", "auto",
        set_choice<Io>(s.io,
                       {{"auto", Io::automatic}, {"uring", Io::uring}, {"epoll", Io::epoll}})});
-  options.push_back(
-      {"poll", "HOW", "how to wait: busy never sleeps, block does at once, adaptive spins first",
-       "adaptive",
-       set_choice<Polling>(
-           s.polling,
-           {{"busy", Polling::busy}, {"block", Polling::block}, {"adaptive", Polling::adaptive}})});
+  options.push_back({"poll", "HOW",
+                     "how to wait: busy never sleeps, block does at once, adaptive spins first",
+                     "adaptive", set_polling(s.polling)});
   options.push_back(
       {"spin", "TIME", "adaptive: how long to spin before sleeping", "50us", set_duration(s.spin)});
   options.push_back({"max-connections", "N", "more are closed at once", "20000",
