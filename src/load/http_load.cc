@@ -73,7 +73,10 @@ Result<void> HttpLoad::dial(uint32_t index) {
 
 Result<void> HttpLoad::request(Client& client, uint64_t now_ns) {
   client.sent_ns = now_ns;
-  return driver_.send(client.connection, request_, {.after = port::kUngated});
+  auto sent = driver_.send(client.connection, request_, {.after = port::kUngated});
+  // Its `closed` event comes, or has come.
+  if (!sent && sent.error().code() == Code::closed) return {};
+  return sent;
 }
 
 Result<void> HttpLoad::take_replies(Client& client) {

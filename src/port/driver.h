@@ -28,6 +28,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "paste/endpoint.h"
 #include "paste/event.h"
@@ -56,6 +57,13 @@ struct Datagram {
   std::span<const Slice> slices;  // whole, never cut; the driver's hold ends at the next poll()
   sockaddr_storage peer;
   uint32_t peer_length;
+};
+
+// One counter of a port's own, for people and /metrics.
+struct NamedCount {
+  std::string name;    // "frames_in"
+  std::string labels;  // "cpu=\"1\"", or empty
+  uint64_t value = 0;
 };
 
 struct DriverStats {
@@ -138,6 +146,8 @@ class Driver {
   [[nodiscard]] virtual int fd() const = 0;
 
   [[nodiscard]] virtual const DriverStats& stats() const = 0;
+  // What only this kind of port counts, and what the kernel counts about it. May ask the kernel.
+  [[nodiscard]] virtual std::vector<NamedCount> counts() const { return {}; }
   // "kernel (io_uring)", "kernel (epoll)".
   [[nodiscard]] virtual std::string description() const = 0;
 
@@ -145,7 +155,7 @@ class Driver {
   Driver() = default;
 };
 
-// `spec`: "kernel", "xdp:IFACE[:QUEUE][:copy]". The core must outlive the driver.
+// `spec`: "kernel", "xdp:IFACE[:QUEUE][:copy][:scatter]". The core must outlive the driver.
 // Errors: unsupported with the reason (Io::uring asked for where the kernel forbids it), invalid.
 [[nodiscard]] Result<std::unique_ptr<Driver>> open_driver(std::string_view spec, pool::Core& core,
                                                           const DriverOptions& options = {});

@@ -105,6 +105,18 @@ void append_port_metrics(std::string& out, const port::DriverStats& stats) {
   counter(out, "paste_sleeps_total", "Turns that slept.", stats.sleeps);
 }
 
+// Counters of one name stand together, as the exposition format wants them.
+void append_port_counts(std::string& out, const std::vector<port::NamedCount>& counts) {
+  std::string last;
+  for (const port::NamedCount& one : counts) {
+    const std::string name = "paste_port_" + one.name + "_total";
+    if (name != last) metric_head(out, name, "counter", "Counted by the port.");
+    last = name;
+    fmt::format_to(std::back_inserter(out), "{}{}{}{} {}\n", name, one.labels.empty() ? "" : "{",
+                   one.labels, one.labels.empty() ? "" : "}", one.value);
+  }
+}
+
 void append_log_metrics(std::string& out, log::Logs& logs) {
   struct Column {
     const char* name;
@@ -155,6 +167,7 @@ void append_metrics(std::string& out, const Context& context) {
   append_summary(out, "paste_append_batch_size", "Appends in a batch.", metrics.batch_size, 1);
   append_pool_metrics(out, context.core.stats(), context.core.failed());
   append_port_metrics(out, context.driver.stats());
+  append_port_counts(out, context.driver.counts());
   append_log_metrics(out, context.logs);
   const log::RecoveryStats& recovery = context.logs.recovery();
   counter(out, "paste_scrub_passes_total", "Whole passes of the scrub.",

@@ -117,7 +117,8 @@ void Engine::settle(uint32_t index, Instant now) {
   const Connection& connection = *here.connection;
   const State state = connection.state();
   const bool opened = connection.opened();
-  if (opened && !here.told_open) {
+  // Who aborted it meanwhile does not want to hear of it.
+  if (opened && !here.told_open && connection.ending() != Ending::aborted) {
     here.told_open = true;
     ++counters_.opened;
     owner_.opened(id_of(index), here.listener);

@@ -112,6 +112,22 @@ TEST(EngineRules, SynsGoOnForThreeMinutes) {
   EXPECT_EQ(host.endings[0], Ending::timed_out);
 }
 
+// What happens in the same turn is told in the end, and only what still matters.
+TEST(EngineRules, AnAbortedConnectionIsNotToldToBeOpen) {
+  Host host;
+  const auto dialled = host.engine.connect(kOurs, kPeer, 80, host.now);
+  ASSERT_TRUE(dialled.has_value());
+  const auto syn = host.sent();
+  ASSERT_EQ(syn.size(), 1U);
+  Packet answer = host.packet(kSyn | kAck, Seq{100}, syn[0].header.seq + 1);
+  answer.tuple = host.tuple;
+  host.engine.arrive(answer, host.now);
+  ASSERT_TRUE(host.engine.abort(*dialled).has_value());
+  (void)host.sent();
+  EXPECT_TRUE(host.listeners.empty());
+  EXPECT_EQ(host.endings, std::vector<Ending>{Ending::aborted});
+}
+
 // RFC 9293 MUST-24, MUST-25, MUST-28: on request, and not before two hours of silence.
 TEST(EngineRules, KeepAliveWaitsTwoHours) {
   for (const bool on : {false, true}) {

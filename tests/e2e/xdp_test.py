@@ -5,6 +5,7 @@ versions of IP, local ones, large records both ways; other services of the same 
 interface before, while, and after we serve, kill -9 included; and what cannot be started.
 """
 import hashlib
+import json
 import os
 import signal
 import socket
@@ -63,8 +64,8 @@ class OtherService:
         self.process.stdout.close()
 
 
-def start(given, directory, *args, **more):
-    return harness.Server(given.pst, f"{directory}/x.paste", "--create", "--size", "256MiB", *args,
+def start(given, directory, *args, size="256MiB", **more):
+    return harness.Server(given.pst, f"{directory}/x.paste", "--create", "--size", size, *args,
                           **more)
 
 
@@ -107,6 +108,70 @@ def check_ipv6(given):
             finally:
                 process.send_signal(signal.SIGTERM)
                 process.wait(30)
+
+
+def metrics(server, name):
+    """{labels: value} of one metric of the server."""
+    _, _, text = server.request("GET", "/metrics")
+    found = {}
+    for line in text.decode().splitlines():
+        if line.startswith(name + "{") or line.startswith(name + " "):
+            labels, value = line[len(name):].rsplit(" ", 1)
+            found[labels] = float(value)
+    return found
+
+
+def check_counters_tell_what_the_port_did(given):
+    with harness.temporary_directory(True) as directory, start(given, directory) as server:
+        server.append("counted", b"x" * 5000)
+        assert metrics(server, "paste_port_frames_in_total")[""] > 5
+        assert metrics(server, "paste_port_frames_out_total")[""] > 2
+        refused = metrics(server, "paste_port_frames_refused_total")
+        assert sum(refused.values()) == 0, refused
+        dropped = metrics(server, "paste_port_frames_dropped_total")
+        assert dropped and sum(dropped.values()) == 0, dropped
+
+
+def check_busy_polling_does_the_receiving_on_its_own_core(given):
+    if os.cpu_count() < 2:
+        return
+    before = os.sched_getaffinity(0)
+    with harness.temporary_directory(True) as directory:
+        with start(given, directory, "--poll", "busy", "--cpu", "0") as server:
+            if "runs where the kernel wants" in server.error_text():
+                print("not checked: " + server.error_text().strip().splitlines()[-1])
+                return
+            try:
+                os.sched_setaffinity(0, {1})
+                for i in range(300):
+                    assert server.append("driven", b"y" * 1000) == i + 1
+            finally:
+                os.sched_setaffinity(0, before)
+            steered = metrics(server, "paste_port_frames_steered_total")
+            assert steered['{cpu="0"}'] > 0.9 * sum(steered.values()), steered
+
+
+def check_both_ends_over_xdp(given):
+    """Our TCP against itself, dialling and listening; payload copied together or in pieces."""
+    with harness.temporary_directory(True) as directory, \
+            start(given, directory, size="1GiB") as server:
+        kept = 0
+        for port in ("xdp:clients", "xdp:clients:scatter", "xdp:clients:copy"):
+            for size in (0, 700, 1024, 10_000):
+                done = subprocess.run(
+                    [given.pst, "bench", f"{server.url.rstrip('/')}/log/bench", "--port", port,
+                     "--record-bytes", str(size), "--connections", "7", "--seconds", "50ms",
+                     "--warmup", "20ms", "--json"], capture_output=True, text=True, timeout=60,
+                    check=False)
+                assert done.returncode == 0, done
+                result = json.loads(done.stdout)
+                assert result["requests"] > 20 and result["p50_us"] > 0, result
+                kept += result["requests"]
+                last = server.append("bench", b"the last")
+                assert last > kept, (last, kept)
+                [(_, data)] = server.records("bench", last - 1)[:1]
+                assert data == bytes(33 + i * 7 % 94 for i in range(1, size + 1)), data[:100]
+                kept = last
 
 
 def check_local_and_remote_clients_at_once(given):
@@ -160,7 +225,7 @@ def check_bad_starts_say_what_to_do(given):
         expect_failure(given, directory, "xdp:nothing0", "no interface 'nothing0'", "server")
         expect_failure(given, directory, "xdp:lo", "use --port kernel")
         expect_failure(given, directory, "xdp:server:7", "receive queues")
-        expect_failure(given, directory, "xdp:server:x", "neither a queue nor")
+        expect_failure(given, directory, "xdp:server:x", "is neither a queue nor")
         expect_failure(given, directory, "xdp:", "xdp:INTERFACE")
         with start(given, directory):
             expect_failure(given, directory, "xdp:server", "another XDP program", "bpftool net")
@@ -187,7 +252,9 @@ def check_it_sleeps_when_idle(given):
 def main():
     given = harness.arguments()
     harness.need_program("curl")
-    harness.run_checks([check_large_records_both_ways, check_ipv6,
+    harness.run_checks([check_large_records_both_ways, check_ipv6, check_both_ends_over_xdp,
+                        check_counters_tell_what_the_port_did,
+                        check_busy_polling_does_the_receiving_on_its_own_core,
                         check_local_and_remote_clients_at_once, check_the_host_stays_whole,
                         check_closed_ports_are_refused_by_the_kernel,
                         check_bad_starts_say_what_to_do, check_it_sleeps_when_idle], given)

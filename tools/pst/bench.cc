@@ -121,6 +121,7 @@ Result<bool> bench(const Settings& s, StopSignals& signals) {
   signals.disarm();
   if (::isatty(STDERR_FILENO) != 0) fmt::print(stderr, "\n");
   const load::Counts& counts = load->counts();
+  if (!ran && counts.replies == 0) return fail(ran.error());
   s.json ? print_json(counts, seconds, *driver) : print_text(counts, seconds, *driver);
   PASTE_TRY(ran);
   return counts.refused + counts.broken == 0 && counts.replies != 0;

@@ -1,6 +1,5 @@
 #include "port/xdp/route.h"
 
-#include <libmnl/libmnl.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
@@ -9,17 +8,13 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <memory>
 
 #include "port/kernel/sockets.h"
+#include "port/xdp/netlink.h"
 #include "port/xdp/socket_address.h"
 
 namespace paste::port {
 namespace {
-
-struct CloseSocket {
-  void operator()(mnl_socket* socket) const noexcept { mnl_socket_close(socket); }
-};
 
 void put_address(nlmsghdr* message, uint16_t type, const tcp::Address& address) {
   const bool v4 = tcp::is_v4(address);
@@ -35,37 +30,6 @@ tcp::Address get_address(const nlattr* attribute) {
     std::memcpy(address.data(), mnl_attr_get_payload(attribute), 16);
   }
   return address;
-}
-
-// One request, one answer: `take(const nlmsghdr*)` sees it. Returns 0 or an errno.
-template <typename Take>
-int ask(nlmsghdr* request, Take&& take) {
-  const std::unique_ptr<mnl_socket, CloseSocket> socket(mnl_socket_open(NETLINK_ROUTE));
-  if (socket == nullptr || mnl_socket_bind(socket.get(), 0, MNL_SOCKET_AUTOPID) < 0) return errno;
-  request->nlmsg_flags = NLM_F_REQUEST;
-  request->nlmsg_seq = 1;
-  if (mnl_socket_sendto(socket.get(), request, request->nlmsg_len) < 0) return errno;
-  std::array<char, 8192> answer{};
-  const ssize_t n = mnl_socket_recvfrom(socket.get(), answer.data(), answer.size());
-  if (n < 0) return errno;
-  int length = static_cast<int>(n);
-  const auto* message = reinterpret_cast<const nlmsghdr*>(answer.data());
-  if (!mnl_nlmsg_ok(message, length)) return EIO;
-  if (message->nlmsg_type == NLMSG_ERROR) {
-    return -static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message))->error;
-  }
-  take(message);
-  return 0;
-}
-
-// Calls `see(attribute)` for each attribute behind a family header of `header` octets.
-template <typename See>
-void each_attribute(const nlmsghdr* message, unsigned header, See&& see) {
-  const auto trampoline = [](const nlattr* attribute, void* context) {
-    (*static_cast<See*>(context))(attribute);
-    return MNL_CB_OK;
-  };
-  (void)mnl_attr_parse(message, header, trampoline, &see);
 }
 
 // A datagram to the discard port makes the kernel resolve the address.
@@ -85,7 +49,7 @@ std::optional<wire::MacAddress> known_neighbour(int ifindex, const tcp::Address&
   header->ndm_ifindex = ifindex;
   put_address(request, NDA_DST, address);
   std::optional<wire::MacAddress> found;
-  (void)ask(request, [&](const nlmsghdr* answer) {
+  (void)ask_netlink(NETLINK_ROUTE, request, [&](const nlmsghdr* answer) {
     const auto* neighbour = static_cast<const ndmsg*>(mnl_nlmsg_get_payload(answer));
     if ((neighbour->ndm_state & (NUD_INCOMPLETE | NUD_FAILED | NUD_NONE)) != 0) return;
     each_attribute(answer, sizeof(ndmsg), [&](const nlattr* attribute) {
@@ -111,7 +75,7 @@ Result<Route> find_route(const tcp::Address& to) {
   put_address(request, RTA_DST, to);
   Route route;
   route.next_hop = to;
-  const int error = ask(request, [&](const nlmsghdr* answer) {
+  const int error = ask_netlink(NETLINK_ROUTE, request, [&](const nlmsghdr* answer) {
     const auto* found = static_cast<const rtmsg*>(mnl_nlmsg_get_payload(answer));
     route.local = found->rtm_type == RTN_LOCAL;
     each_attribute(answer, sizeof(rtmsg), [&](const nlattr* attribute) {

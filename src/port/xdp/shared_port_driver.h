@@ -64,6 +64,7 @@ class SharedPortDriver final : public Driver {
   void wake() noexcept override { kernel_->wake(); }
   [[nodiscard]] int fd() const override;
   [[nodiscard]] const DriverStats& stats() const override;
+  [[nodiscard]] std::vector<NamedCount> counts() const override { return xdp_->counts(); }
   [[nodiscard]] std::string description() const override;
 
  private:

@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <cstring>
-#include <vector>
 
 namespace paste::port {
 namespace {
@@ -104,6 +103,7 @@ Steering::Counts Steering::counts() const {
   for (uint32_t key = 0; key < std::size(sums); ++key) {
     if (bpf_map_lookup_elem(bpf_map__fd(program_->maps.counts), &key, each.data()) != 0) continue;
     for (const uint64_t one : each) *sums[key] += one;
+    if (key == 0) counts.redirected_on = each;
   }
   return counts;
 }

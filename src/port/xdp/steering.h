@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "paste/result.h"
 #include "port/xdp/interface.h"
@@ -33,8 +34,9 @@ class Steering {
 
   struct Counts {
     uint64_t redirected = 0;
-    uint64_t fragments = 0;  // dropped
-    uint64_t no_socket = 0;  // went to the kernel: a queue without a socket
+    std::vector<uint64_t> redirected_on;  // by processor: where the interface's NAPI ran
+    uint64_t fragments = 0;               // dropped
+    uint64_t no_socket = 0;               // went to the kernel: a queue without a socket
   };
   [[nodiscard]] Counts counts() const;
 

@@ -67,11 +67,13 @@ void XdpDriver::touch(uint32_t index) {
 void XdpDriver::opened(ConnectionId below, uint32_t listener) {
   uint32_t index = above(below);
   if (index != kNone) {  // one that connect() began
+    if (connections_[index].phase != Phase::connecting) return;
     connections_[index].phase = Phase::open;
     ++stats_.connected;
   } else if (connections_.full()) {
     ++stats_.refused_limit;
-    return;  // nobody is above it: what it sends is dropped until it gives up
+    unwanted_.push_back(below);  // reset when the engine may be called again
+    return;
   } else {
     index = connections_.add(-1, Phase::open, listener);
     bind_above(below, index);

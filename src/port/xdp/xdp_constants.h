@@ -4,6 +4,8 @@
 #include <linux/if_xdp.h>
 #include <sys/socket.h>
 
+#include <cstdint>
+
 #ifndef AF_XDP
 #define AF_XDP 44
 #endif
@@ -22,5 +24,27 @@ namespace paste::port {
 // Linux 6.6: packets of several descriptors.
 inline constexpr uint16_t kXdpUseSg = 1 << 4;
 inline constexpr uint32_t kXdpPacketContinues = 1 << 0;
+
+// Linux 6.13: io_uring polls the NAPI instances that it is given (struct io_uring_napi).
+struct IoUringNapi {
+  uint32_t busy_poll_to_us;
+  uint8_t prefer_busy_poll;
+  uint8_t operation;
+  uint8_t pad[2];
+  uint32_t parameter;
+  uint32_t reserved;
+};
+inline constexpr unsigned kIoringRegisterNapi = 27;
+inline constexpr uint8_t kNapiRegister = 0;
+inline constexpr uint8_t kNapiStaticAdd = 1;
+inline constexpr uint32_t kNapiTrackStatic = 1;
+
+// Linux 6.8, 6.13: the netlink family "netdev" (uapi/linux/netdev.h).
+inline constexpr uint8_t kNetdevNapiGet = 11;
+inline constexpr uint8_t kNetdevNapiSet = 14;
+inline constexpr uint16_t kNetdevNapiIfindex = 1;
+inline constexpr uint16_t kNetdevNapiId = 2;
+inline constexpr uint16_t kNetdevNapiDeferHardIrqs = 5;
+inline constexpr uint16_t kNetdevNapiGroFlushTimeout = 6;
 
 }  // namespace paste::port

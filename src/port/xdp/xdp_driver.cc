@@ -7,10 +7,10 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cstring>
 
 #include "base/check.h"
+#include "base/logging.h"
 #include "base/time.h"
 #include "port/xdp/binding.h"
 
@@ -23,8 +23,8 @@ constexpr uint32_t kQueuesMax = 64;
 
 tcp::EngineOptions engine_options(const Interface& interface, const DriverOptions& options) {
   tcp::EngineOptions o;
-  // Above the ports that the kernel chooses (ip_local_port_range), so that both choose freely.
-  o.ports = {.first = 61'000, .last = 65'535};
+  // The dynamic ports and those that Linux chooses from; each is kept from the kernel while in use.
+  o.ports = {.first = 32'768, .last = 65'535};
   o.connections_max = options.limits.connections_max;
   // Leaves room for IPv6's header, too.
   o.connection.mss = static_cast<uint16_t>(interface.mtu - 60);
@@ -52,11 +52,10 @@ Result<tcp::Address> address_of(const Endpoint& endpoint, const Interface& inter
 
 Result<std::unique_ptr<XdpDriver>> XdpDriver::open(std::string_view spec, pool::Core& core,
                                                    const DriverOptions& options) {
-  const std::string name(spec.substr(0, spec.find(':')));
-  if (name.empty()) return fail(Code::invalid, "xdp needs an interface: xdp:eth0");
-  PASTE_TRY_ASSIGN(Interface interface, Interface::find(name));
+  PASTE_TRY_ASSIGN(const XdpSpec wanted, parse_xdp_spec(spec));
+  PASTE_TRY_ASSIGN(Interface interface, Interface::find(wanted.interface));
   std::unique_ptr<XdpDriver> made(new XdpDriver(std::move(interface), core, options));
-  PASTE_TRY(made->start(spec));
+  PASTE_TRY(made->start(wanted));
   return made;
 }
 
@@ -68,7 +67,7 @@ XdpDriver::XdpDriver(Interface&& interface, pool::Core& core, const DriverOption
       stock_(core),
       connections_(options.limits.connections_max) {}
 
-Result<void> XdpDriver::start(std::string_view spec) {
+Result<void> XdpDriver::start(const XdpSpec& spec) {
   const uint32_t payload_max = core_.buffer_size() - kXdpHeadroom - 14;
   if (interface_.mtu > payload_max) {
     return fail(Code::too_large,
@@ -78,23 +77,8 @@ Result<void> XdpDriver::start(std::string_view spec) {
                     interface_.name + " mtu 1500" +
                     (core_.buffer_size() < 4096 ? ", or make the pool with buffers of 4096" : ""));
   }
-  uint32_t first = 0;
-  uint32_t count = interface_.receive_queues;
-  bool copy = false;
-  for (size_t at = spec.find(':'); at != std::string_view::npos; at = spec.find(':')) {
-    spec.remove_prefix(at + 1);
-    const std::string_view word = spec.substr(0, spec.find(':'));
-    if (word == "copy") {
-      copy = true;
-      continue;
-    }
-    const auto parsed = std::from_chars(word.data(), word.data() + word.size(), first);
-    if (parsed.ec != std::errc{} || parsed.ptr != word.data() + word.size() || word.empty()) {
-      return fail(Code::invalid, "'" + std::string(word) +
-                                     "' is neither a queue nor 'copy': xdp:IFACE[:QUEUE][:copy]");
-    }
-    count = 1;
-  }
+  const uint32_t first = spec.queue.value_or(0);
+  const uint32_t count = spec.queue ? 1 : interface_.receive_queues;
   if (first >= interface_.receive_queues || first + count > kQueuesMax) {
     return fail(Code::invalid, interface_.name + " has " +
                                    std::to_string(interface_.receive_queues) +
@@ -110,8 +94,9 @@ Result<void> XdpDriver::start(std::string_view spec) {
   }
   PASTE_TRY_ASSIGN(steering_, Steering::attach(interface_));
   PASTE_TRY(record_binding(core_, interface_));
-  PASTE_TRY(open_sockets(first, count, copy));
+  PASTE_TRY(open_sockets(first, count, spec));
   PASTE_TRY(open_descriptors());
+  if (options_.polling == Polling::busy) drive_napi();
   tcp::EngineKeys keys;
   for (tcp::SipKey* key :
        {&keys.isn, &keys.timestamps, &keys.cookies, &keys.table, &keys.ports, &keys.port_groups}) {
@@ -124,7 +109,7 @@ Result<void> XdpDriver::start(std::string_view spec) {
   return {};
 }
 
-Result<void> XdpDriver::open_sockets(uint32_t first, uint32_t count, bool copy) {
+Result<void> XdpDriver::open_sockets(uint32_t first, uint32_t count, const XdpSpec& spec) {
   // At most a quarter of the pool is posted, so that a small one serves writes, too.
   const uint32_t quarter = (core_.buffer_end() - core_.first_buffer()) / 4;
   const uint32_t wanted =
@@ -141,15 +126,31 @@ Result<void> XdpDriver::open_sockets(uint32_t first, uint32_t count, bool copy) 
   o.receive_ring = ring;
   o.transmit_ring = std::min(ring, 2048U);
   // Zero copy needs the program in the driver; in the generic hook nothing would ever arrive.
-  o.copy = copy || !steering_->native();
+  o.copy = spec.copy || !steering_->native();
   for (uint32_t queue = first; queue < first + count; ++queue) {
     o.queue = queue;
     o.shared_with = sockets_.empty() ? -1 : sockets_[0]->fd();
     PASTE_TRY_ASSIGN(auto socket, XdpSocket::open(o));
+    // Where the kernel copies anyway, gathering costs it a page for each piece: more than our copy
+    // of a packet's worth into one buffer.
+    scatter_ = socket->scatter() && (socket->zero_copy() || spec.scatter);
     sockets_.push_back(std::move(socket));
     PASTE_TRY(steering_->add_socket(queue, sockets_.back()->fd()));
   }
   return {};
+}
+
+void XdpDriver::drive_napi() {
+  std::vector<int> fds;
+  for (const auto& socket : sockets_) fds.push_back(socket->fd());
+  const auto napis = find_napis(interface_.index);
+  auto poller = napis ? NapiPoller::open(*napis, fds) : fail(napis.error());
+  if (poller) {
+    napi_ = std::move(*poller);
+  } else {
+    base::log_info("{}: its NAPI runs where the kernel wants it: {}", interface_.name,
+                   poller.error().message());
+  }
 }
 
 Result<void> XdpDriver::open_descriptors() {
@@ -174,6 +175,7 @@ Result<void> XdpDriver::open_descriptors() {
 XdpDriver::~XdpDriver() {
   engine_.reset();
   steering_.reset();  // nothing more arrives
+  napi_.reset();      // it holds the sockets open
   sockets_.clear();   // closing waits until the kernel is done with the buffers
   for (BufferName buffer = 0; buffer < lent_.size(); ++buffer) {
     for (; lent_[buffer] > 0; --lent_[buffer]) core_.release(buffer);
@@ -229,6 +231,8 @@ void XdpDriver::begin_turn() {
   events_.clear();
   events_.swap(pending_events_);
   free_buffers_ = static_cast<uint32_t>(core_.stats().buffers_free);
+  for (const ConnectionId below : unwanted_) (void)engine_->abort(below);
+  unwanted_.clear();
   if (dying_.empty()) return;
   dying_now_.swap(dying_);
   for (const uint32_t index : dying_now_) {
@@ -276,6 +280,7 @@ Result<void> XdpDriver::poll(Duration timeout) {
     take_completions();
     feed_all();
     transmit(now);
+    if (napi_ != nullptr) napi_->poll();
     const bool more = receive(now);
     feed_all();
     if (!blocked_.empty()) notify_writable();
@@ -348,7 +353,7 @@ std::string XdpDriver::description() const {
          (interface_.driver.empty() ? "" : ")") + ", " + std::to_string(sockets_.size()) +
          (sockets_.size() == 1 ? " queue, " : " queues, ") +
          (sockets_[0]->zero_copy() ? "zero copy" : "copy mode") +
-         (sockets_[0]->scatter() ? ", scattered transmit" : "") +
+         (scatter_ ? ", scattered transmit" : "") +
          (steering_->native() ? "" : ", generic hook (slow: the driver has no XDP)");
 }
 

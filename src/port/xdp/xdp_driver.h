@@ -24,9 +24,11 @@
 #include "port/timers.h"
 #include "port/xdp/dialled_ports.h"
 #include "port/xdp/interface.h"
+#include "port/xdp/napi.h"
 #include "port/xdp/neighbours.h"
 #include "port/xdp/steering.h"
 #include "port/xdp/xdp_socket.h"
+#include "port/xdp/xdp_spec.h"
 #include "tcp/engine.h"
 
 namespace paste::port {
@@ -78,6 +80,7 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   void wake() noexcept override;
   [[nodiscard]] int fd() const override;
   [[nodiscard]] const DriverStats& stats() const override;
+  [[nodiscard]] std::vector<NamedCount> counts() const override;
   [[nodiscard]] std::string description() const override;
 
  private:
@@ -93,9 +96,10 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   static constexpr uint32_t kNone = UINT32_MAX;
 
   XdpDriver(Interface&& interface, pool::Core& core, const DriverOptions& options);
-  Result<void> start(std::string_view spec);
-  Result<void> open_sockets(uint32_t first, uint32_t count, bool copy);
+  Result<void> start(const XdpSpec& spec);
+  Result<void> open_sockets(uint32_t first, uint32_t count, const XdpSpec& spec);
   Result<void> open_descriptors();
+  void drive_napi();
 
   // What the engine tells (xdp_connections.cc).
   void opened(ConnectionId connection, uint32_t listener) override;
@@ -156,8 +160,9 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   XdpCounters counters_;
   std::unique_ptr<Steering> steering_;
   std::vector<std::unique_ptr<XdpSocket>> sockets_;
-  std::vector<uint16_t> lent_;     // holds that the kernel has, by buffer
-  std::vector<BufferName> spare_;  // held once, for the next frame in or out
+  std::unique_ptr<NapiPoller> napi_;  // in busy mode, where it can be
+  std::vector<uint16_t> lent_;        // holds that the kernel has, by buffer
+  std::vector<BufferName> spare_;     // held once, for the next frame in or out
   uint32_t free_buffers_ = 0;
 
   OutputStock stock_;
@@ -165,6 +170,7 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   std::vector<uint32_t> above_;  // the engine's index → ours
   std::vector<std::unique_ptr<Listener>> listeners_;
   std::vector<Event> events_, pending_events_;
+  std::vector<ConnectionId> unwanted_;  // the engine's, above connections_max
   std::vector<uint32_t> dying_, dying_now_, work_, gated_, blocked_;
   Fifo<Slice>::Stock received_stock_;
   Fifo<Linger> lingering_;
@@ -181,11 +187,10 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   uint64_t queued_ = 0;  // bytes, in queues or not acknowledged
   Ticket gates_opened_{0};
   std::atomic<bool> wake_sent_ = false;
-  bool woken_ = false;
-  bool moved_ = false;
-  bool watched_ = false;
+  bool woken_ = false, moved_ = false, watched_ = false;
   bool transmit_left_ = false;  // the kernel has not taken all of the ring
   bool told_checksum_ = false;
+  bool scatter_ = false;  // packets leave in pieces
   uint64_t timer_fd_ns_ = UINT64_MAX;
   tcp::FourTuple tuple_;
   tcp::Outgoing out_;

@@ -162,7 +162,7 @@ bool XdpDriver::send_packet(tcp::Instant now) {
   ++counters_.frames_out;
   const uint64_t at = uint64_t{head} * core_.buffer_size();
   const auto length = static_cast<uint32_t>(head_bytes);
-  if (out_.bytes < kCopyBelow || !socket.scatter()) {
+  if (out_.bytes < kCopyBelow || !scatter_) {
     std::byte* behind = to + head_bytes;
     for (const Slice slice : out_.payload()) {
       std::memcpy(behind, core_.buffer(slice.buffer) + slice.offset, slice.length);

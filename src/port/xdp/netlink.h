@@ -1,0 +1,26 @@
+// Questions to the kernel over netlink(7), one at a time.
+#pragma once
+
+#include <libmnl/libmnl.h>
+
+#include <functional>
+
+namespace paste::port {
+
+using TakeMessage = std::function<void(const nlmsghdr*)>;
+
+// Sends a request and hands every message of the answer to `take`. `request->nlmsg_flags` may ask
+// for a dump or an acknowledgement. Returns 0 or an errno.
+int ask_netlink(int protocol, nlmsghdr* request, const TakeMessage& take);
+
+// Calls `see(attribute)` for each attribute behind a family header of `header` octets.
+template <typename See>
+void each_attribute(const nlmsghdr* message, unsigned header, See&& see) {
+  const auto trampoline = [](const nlattr* attribute, void* context) {
+    (*static_cast<std::remove_reference_t<See>*>(context))(attribute);
+    return MNL_CB_OK;
+  };
+  (void)mnl_attr_parse(message, header, trampoline, &see);
+}
+
+}  // namespace paste::port
