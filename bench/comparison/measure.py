@@ -1,6 +1,7 @@
-"""One measurement: a server life, wrk against it, and what the two cores did meanwhile."""
+"""One measurement: a server life, a generator against it, and what the two cores did meanwhile."""
 
 import contextlib
+import json
 import os
 import pathlib
 import signal
@@ -19,9 +20,15 @@ SERVERS = {  # name: (program, its options)
     "baseline block": ("baseline", ["--block"]),
     "uring adaptive": ("pst", ["--io", "uring", "--poll", "adaptive"]),
     "uring copying": ("pst", ["--io", "uring", "--poll", "busy", "--copy"]),
+    "xdp busy": ("pst", ["--port", "xdp:end-s", "--poll", "busy"]),
+    "xdp copying": ("pst", ["--port", "xdp:end-s", "--poll", "busy", "--copy"]),
+    "xdp adaptive": ("pst", ["--port", "xdp:end-s", "--poll", "adaptive"]),
+    # Spins as busy does, but leaves the receiving where the kernel does it: on the sender's core.
+    "xdp undriven": ("pst", ["--port", "xdp:end-s", "--poll", "adaptive", "--spin", "1s"]),
 }
 USUAL = list(SERVERS)[:6]
-RATE_MAX = 450_000  # requests/s, for sizing pools; a pool that fills is made larger and run again
+USUAL_XDP = ["xdp busy", "xdp copying", "baseline busy", "baseline block"]
+RATE_MAX = 600_000  # requests/s, for sizing pools; a pool that fills is made larger and run again
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 PROBE = """
 import socket, sys
@@ -193,17 +200,51 @@ def wrk(args, at, connections, seconds):
     raise Failed(f"wrk gave no result: {said}")
 
 
+def pst_bench(args, at, connections, seconds):
+    """The generator of our own, over the port that args.generator names."""
+    command = [*args.network.client, args.pst, "bench", f"http://{at[0]}:{at[1]}/log/bench",
+               "--port", args.generator, "--connections", str(connections), "--warmup", "0s",
+               "--seconds", f"{seconds}s", "--record-bytes", str(args.record_bytes), "--json",
+               *args.generator_option]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          preexec_fn=pin(args.client_core, args.nice)) as client:
+        try:
+            said, complaint = client.communicate(timeout=seconds + 60)
+        except BaseException:
+            client.kill()
+            raise
+    if not said.startswith("{"):
+        raise Failed(f"pst bench gave no result: {complaint}")
+    r = json.loads(said)
+    return {"requests": r["requests"], "rate": r["rate"], "socket_errors": r["broken"],
+            "refused": r["refused"], "timeouts": 0, "p50_us": r["p50_us"], "p99_us": r["p99_us"],
+            "p999_us": r["p999_us"], "client_batch": r["batch"], "wrk_waited": 0.0}
+
+
+def batch_of(args, at):
+    """How many requests `pst serve` made durable at a time, in the mean; None for others."""
+    code = ("import urllib.request as u; print(u.urlopen('http://%s:%d/metrics').read().decode())"
+            % at)
+    done = subprocess.run([*args.network.client, sys.executable, "-c", code], capture_output=True,
+                          text=True)
+    found = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines() if line[:1] != "#")
+    count = float(found.get("paste_append_batch_size_count", 0))
+    return float(found["paste_append_batch_size_sum"]) / count if count else None
+
+
 def measure(args, name, delay, connections, folder):
     size = max(256 << 20, int((args.seconds + args.warmup) * RATE_MAX * args.share[connections]
                               * buffers_bytes(args)))
     for _ in range(3):
         with Server(args, name, delay, folder, size) as server:
+            load = wrk if args.generator == "wrk" else pst_bench
             if args.warmup:
-                wrk(args, server.at, connections, args.warmup)
+                load(args, server.at, connections, args.warmup)
             window = Window(args, server.process.pid)
             window.start()
-            result = wrk(args, server.at, connections, args.seconds)
+            result = load(args, server.at, connections, args.seconds)
             result.update(window.stop(result["requests"], result["wrk_waited"]))
+            result["server_batch"] = batch_of(args, server.at)
         if result["refused"] == 0:
             break
         size *= 2  # it filled (507)

@@ -62,8 +62,10 @@ Result<void> log_reopen() {
   if (target_path.empty()) return {};
   PASTE_TRY_ASSIGN(const int fd, open_target(target_path));
   // dup2 replaces the descriptor in one step, so a line being written elsewhere is never lost.
-  ::dup2(fd, target.load());
+  const int replaced = ::dup2(fd, target.load());
+  const int error = errno;
   ::close(fd);
+  if (replaced < 0) return fail(Code::io, "the log file cannot be replaced", error);
   return {};
 }
 

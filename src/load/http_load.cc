@@ -145,6 +145,7 @@ Result<void> HttpLoad::take(const Event& event) {
 
 Result<void> HttpLoad::turn(Duration timeout) {
   PASTE_TRY(driver_.poll(timeout));
+  counts_.turns += driver_.events().empty() ? 0 : 1;
   for (const Event& event : driver_.events()) {
     if (event.connection) PASTE_TRY(take(event));
   }

@@ -30,6 +30,7 @@ struct Counts {
   uint64_t refused = 0;  // replies of any other status
   uint64_t broken = 0;   // connections that ended before a reply, or answered with something else
   int last_refusal = 0;  // the status of the last refused one
+  uint64_t turns = 0;    // polls that brought something
   base::Histogram latency;  // nanoseconds, of replies
 };
 

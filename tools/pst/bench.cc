@@ -62,6 +62,12 @@ void show(const load::Counts& counts, uint64_t begin_ns) {
   std::fflush(stderr);
 }
 
+double batch(const load::Counts& counts) {
+  return counts.turns == 0
+             ? 0
+             : static_cast<double>(counts.replies) / static_cast<double>(counts.turns);
+}
+
 double us(const load::Counts& counts, double q) {
   return static_cast<double>(counts.latency.quantile(q)) / 1e3;
 }
@@ -73,6 +79,7 @@ void print_text(const load::Counts& counts, double seconds, const port::Driver& 
   fmt::print("latency    p50 {:.1f} us, p90 {:.1f}, p99 {:.1f}, p99.9 {:.1f}, max {:.1f}\n",
              us(counts, 0.5), us(counts, 0.9), us(counts, 0.99), us(counts, 0.999),
              static_cast<double>(counts.latency.max()) / 1e3);
+  fmt::print("batch      {:.1f} replies a turn\n", batch(counts));
   fmt::print("errors     {} refused{}, {} connections broken\n", counts.refused,
              counts.refused == 0 ? "" : fmt::format(" (the last with {})", counts.last_refusal),
              counts.broken);
@@ -88,6 +95,7 @@ void print_json(const load::Counts& counts, double seconds, const port::Driver& 
                                {"p99_us", us(counts, 0.99)},
                                {"p999_us", us(counts, 0.999)},
                                {"max_us", static_cast<double>(counts.latency.max()) / 1e3},
+                               {"batch", batch(counts)},
                                {"refused", counts.refused},
                                {"last_refusal", counts.last_refusal},
                                {"broken", counts.broken}};

@@ -7,6 +7,7 @@
 
 #include "base/logging.h"
 #include "commands.h"
+#include "confine.h"
 #include "notify.h"
 #include "open_pool.h"
 #include "port/driver.h"
@@ -127,6 +128,11 @@ Result<void> serve(const ServeSettings& s, StopSignals& signals) {
   const server::ServerInfo info = describe(pool, *driver);
   PASTE_TRY_ASSIGN(auto server,
                    server::Server::create(*pool.core, *pool.logs, *driver, s.server, info));
+  // Everything that needs privileges is open now.
+  if (!s.user.empty()) PASTE_TRY(change_user(s.user));
+  signals.drop_privileges();
+  drop_privileges();
+  PASTE_TRY(confine({.sandbox = s.sandbox, .opens_log = !s.log_file.empty()}));
   signals.arm([&server] { server->stop(); });
   print_start(s, info, pool, server->addresses());
   if (const uint64_t damaged = pool.logs->recovery().corrupt; damaged != 0) {

@@ -128,6 +128,11 @@ void add_server_options(ServeSettings& s, std::vector<Option>& options) {
                      set_scrub(s.server.scrub_per_second)});
   options.push_back({"copy", "", "keep records by copying instead of holding, to compare", "",
                      set_switch(s.server.copy)});
+  options.push_back({"user", "NAME", "go on as this user once everything is open; needs root",
+                     "as started", set_text(s.user)});
+  options.push_back({"sandbox", "HOW",
+                     "on: only the system calls that serving needs; off: for debuggers", "on",
+                     set_choice<bool>(s.sandbox, {{"on", true}, {"off", false}})});
   options.push_back({"log-file", "FILE", "the program's messages; SIGHUP opens it again",
                      "standard error", set_text(s.log_file)});
   options.push_back(

@@ -31,6 +31,9 @@ struct ServeSettings {
 
   server::ServerOptions server;
 
+  std::string user;
+  bool sandbox = true;
+
   std::string log_file;
   std::string log_level = "info";
   bool json = false;

@@ -5,10 +5,13 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <condition_variable>
 #include <mutex>
+#include <utility>
 
 #include "base/check.h"
 #include "base/logging.h"
+#include "confine.h"
 
 namespace paste::tool {
 namespace {
@@ -26,6 +29,8 @@ struct StopSignals::State {
   std::mutex mutex;
   std::function<void()> stop;
   bool stopping = false;
+  bool drop_asked = false;
+  std::condition_variable dropped;
 };
 
 StopSignals::StopSignals() : state_(std::make_unique<State>()) {
@@ -54,6 +59,13 @@ void StopSignals::arm(std::function<void()> stop) {
 
 void StopSignals::disarm() { arm({}); }
 
+void StopSignals::drop_privileges() {
+  std::unique_lock lock(state_->mutex);
+  state_->drop_asked = true;
+  pthread_kill(thread_.native_handle(), SIGUSR1);
+  state_->dropped.wait(lock, [this] { return !state_->drop_asked; });
+}
+
 void StopSignals::serve() {
   const sigset_t set = served_signals();
   bool asked = false;
@@ -63,6 +75,10 @@ void StopSignals::serve() {
     if (signal == SIGUSR1) {
       const std::lock_guard lock(state_->mutex);
       if (state_->stopping) return;
+      if (std::exchange(state_->drop_asked, false)) {
+        tool::drop_privileges();
+        state_->dropped.notify_all();
+      }
       continue;
     }
     if (signal == SIGHUP) {

@@ -21,6 +21,8 @@ class StopSignals {
   // alive until disarm() has returned.
   void arm(std::function<void()> stop);
   void disarm();
+  // In the signal thread; done on return.
+  void drop_privileges();
 
  private:
   struct State;
