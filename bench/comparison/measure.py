@@ -227,7 +227,8 @@ def batch_of(args, at):
             % at)
     done = subprocess.run([*args.network.client, sys.executable, "-c", code], capture_output=True,
                           text=True)
-    found = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines() if line[:1] != "#")
+    found = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines()
+                 if line.strip() and line[0] != "#")
     count = float(found.get("paste_append_batch_size_count", 0))
     return float(found["paste_append_batch_size_sum"]) / count if count else None
 
