@@ -164,6 +164,14 @@ def check_pool_commands(given):
         assert "00 01 02 03" in expect(given, 0, *dump, "--form", "hex", "--from", "2")
         raw = harness.run_pst(given.pst, *dump, "--form", "raw", text=False)
         assert raw.stdout == "schön\n".encode() + blob
+        places = [json.loads(line) for line in
+                  expect(given, 0, *dump, "--form", "places").splitlines()]
+        assert [place["lsn"] for place in places] == [1, 2]
+        for place, data in zip(places, ("schön\n".encode(), blob)):
+            stored = b"".join(
+                pathlib.Path(pool).read_bytes()[2048 * p["buffer"] + p["offset"]:][:p["length"]]
+                for p in place["places"])
+            assert stored == data, place
         expect(given, 1, "pool", "dump", pool, "--log", "none", words=["--log", "'none'", "orders"])
         expect(given, 0, "pool", "dump", pool, "--superblock", words=["copy 0", "copy 1", "good"])
         expect(given, 0, "pool", "dump", pool, "--buffer", "64", words=["|ROOTPAGE"])

@@ -104,13 +104,25 @@ def check_without_sandbox_and_with_a_log_file(given):
             use(server)
 
 
+def check_unix_sockets_go_at_the_end(given):
+    with harness.temporary_directory(True) as directory:
+        path = pathlib.Path(directory, "pst.sock")
+        with harness.Server(given.pst, f"{directory}/unix.paste", "--create", "--size", "256MiB",
+                            listen=[f"http://unix:{path}"]) as server:
+            expect_confined(server)
+            assert path.is_socket()
+            assert server.stop() == 0
+            assert not path.exists()
+
+
 def main():
     given = harness.arguments()
     if "Seccomp:" not in pathlib.Path("/proc/self/status").read_text():
         print("skipped: this kernel has no seccomp")
         sys.exit(harness.SKIP)
     harness.run_checks([check_as_started, check_page_pools, check_another_user,
-                        check_without_sandbox_and_with_a_log_file], given)
+                        check_without_sandbox_and_with_a_log_file,
+                        check_unix_sockets_go_at_the_end], given)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ namespace {
 // What serving needs, by what it is for. Everything else fails with EPERM.
 constexpr const char* kAllowed[] = {
     // Packets.
-    "accept4", "recvfrom", "recvmsg", "sendto", "sendmsg", "shutdown", "getsockopt", "setsockopt",
-    "getpeername", "getsockname", "connect",
+    "accept4", "recvfrom", "recvmsg", "recvmmsg", "sendmmsg", "sendto", "sendmsg", "shutdown",
+    "getsockopt", "setsockopt", "getpeername", "getsockname", "connect",
     // Waiting.
     "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "epoll_create1", "eventfd2", "poll",
     "ppoll", "timerfd_settime", "io_uring_enter", "io_uring_register", "futex", "nanosleep",
@@ -51,7 +51,7 @@ int allow(scmp_filter_ctx filter, const char* name) {
   return seccomp_rule_add(filter, SCMP_ACT_ALLOW, seccomp_syscall_resolve_name(name), 0);
 }
 
-int add_rules(scmp_filter_ctx filter, bool opens_log) {
+int add_rules(scmp_filter_ctx filter, const Confinement& how) {
   for (const char* name : kAllowed) {
     if (const int error = allow(filter, name); error != 0) return error;
   }
@@ -70,16 +70,17 @@ int add_rules(scmp_filter_ctx filter, bool opens_log) {
                              SCMP_A0_32(SCMP_CMP_EQ, command));
   }
   for (const char* name : {"openat", "dup2"}) {
-    if (error == 0 && opens_log) error = allow(filter, name);
+    if (error == 0 && how.opens_log) error = allow(filter, name);
   }
+  if (error == 0 && how.unlinks) error = allow(filter, "unlink");
   return error;
 }
 
-Result<void> filter_calls(bool opens_log) {
+Result<void> filter_calls(const Confinement& how) {
   const std::unique_ptr<void, FreeFilter> filter(seccomp_init(kOtherwise));
   if (filter == nullptr) return fail(Code::unsupported, "no filter of system calls can be made");
   int error = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1);  // for all threads
-  if (error == 0) error = add_rules(filter.get(), opens_log);
+  if (error == 0) error = add_rules(filter.get(), how);
   if (error == 0) error = seccomp_load(filter.get());
   if (error == 0) return {};
   return fail(Code::unsupported,
@@ -121,7 +122,7 @@ Result<void> confine(const Confinement& how) {
   if (::prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1) {
     return fail(Code::io, "the way to new privileges is not closed");
   }
-  if (how.sandbox) PASTE_TRY(filter_calls(how.opens_log));
+  if (how.sandbox) PASTE_TRY(filter_calls(how));
   return {};
 }
 

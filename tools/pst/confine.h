@@ -17,6 +17,7 @@ void drop_privileges() noexcept;
 struct Confinement {
   bool sandbox = true;     // leave only the system calls that serving needs (seccomp(2))
   bool opens_log = false;  // the log file is opened again on SIGHUP, so files may be opened
+  bool unlinks = false;    // Unix sockets are removed at the end
 };
 // 3. Closes the way back, for all threads. In vain afterwards: opening ports or pools.
 // Errors: unsupported, io.

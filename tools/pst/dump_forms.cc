@@ -87,6 +87,15 @@ void print_hex(Bytes bytes, uint64_t offset) {
   }
 }
 
+void print_places(Lsn lsn, std::span<const Slice> slices) {
+  nlohmann::ordered_json line = {{"lsn", lsn}, {"places", nlohmann::json::array()}};
+  for (const Slice slice : slices) {
+    line["places"].push_back(
+        {{"buffer", slice.buffer}, {"offset", slice.offset}, {"length", slice.length}});
+  }
+  fmt::print("{}\n", line.dump());
+}
+
 void print_record(DumpForm form, Lsn lsn, uint64_t time_ns, const std::string& bytes) {
   switch (form) {
     case DumpForm::raw:
@@ -101,6 +110,8 @@ void print_record(DumpForm form, Lsn lsn, uint64_t time_ns, const std::string& b
     case DumpForm::hex:
       fmt::print("{} {} {}\n", lsn, time_text(time_ns), bytes.size());
       print_hex(as_bytes(bytes), 0);
+      return;
+    case DumpForm::places:
       return;
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 
 #include "paste/slot.h"
@@ -9,9 +10,12 @@
 
 namespace paste::tool {
 
-enum class DumpForm : uint8_t { text, hex, ndjson, raw };
+enum class DumpForm : uint8_t { text, hex, ndjson, raw, places };
 
-// One record, to standard output.
+// Where a record lies, as a line of JSON: the buffers that the pool names, in order.
+void print_places(Lsn lsn, std::span<const Slice> slices);
+
+// One record, to standard output. REQUIRES: form != places.
 void print_record(DumpForm form, Lsn lsn, uint64_t time_ns, const std::string& bytes);
 
 // Sixteen bytes a line with their offsets, counted from `offset`.

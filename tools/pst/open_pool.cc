@@ -93,7 +93,9 @@ Result<std::unique_ptr<pmem::Region>> create_pool(pmem::RegionOptions options,
                                                   const pool::CreateOptions& format, bool force) {
   options.create = true;
   options.progress = show_progress;
-  if (place_of(options.path) == Place::device && !force) {
+  const bool device = place_of(options.path) == Place::device;
+  if (options.size == 0 && !device) options.size = uint64_t{1} << 30;
+  if (device && !force) {
     pmem::RegionOptions look;
     look.path = options.path;
     look.read_only = true;

@@ -19,8 +19,9 @@ struct OpenedPool {
   Duration took{0};  // mapping, loading and recovery
 };
 
-// Makes a pool at options.path. Errors: exists (also for a device that is not blank, unless
-// `force`), and those of pmem::open_region and pool::Core::create.
+// Makes a pool at options.path; size 0: a device as a whole, a file of 1 GiB. Errors: exists (also
+// for a device that is not blank, unless `force`), and those of pmem::open_region and
+// pool::Core::create.
 Result<std::unique_ptr<pmem::Region>> create_pool(pmem::RegionOptions options,
                                                   const pool::CreateOptions& format, bool force);
 

@@ -13,7 +13,7 @@ namespace {
 
 struct Settings {
   std::string path;
-  uint64_t size = 1u << 30;
+  uint64_t size = 0;
   uint64_t buffer_size = 2048;
   std::optional<pmem::Domain> domain;
   bool force = false;
@@ -50,7 +50,7 @@ Command pool_create_command() {
       "Exit status: 0 made, 1 could not, 2 wrong options.";
   command.positionals = {{"PATH", "where: a new file, or a device", set_text(s->path)}};
   command.options = {
-      {"size", "SIZE", "how large; a device is used as a whole", "1GiB", set_size(s->size)},
+      {"size", "SIZE", "how large", "1GiB, a whole device", set_size(s->size)},
       {"buffer-size", "SIZE", "2KiB or 4KiB", "2KiB",
        set_choice<uint64_t>(s->buffer_size,
                             {{"2KiB", 2048}, {"2048", 2048}, {"4KiB", 4096}, {"4096", 4096}})},

@@ -85,10 +85,14 @@ int dump_log(const Settings& s, InspectedPool& pool) {
       status = kExitDamaged;
       continue;
     }
+    --left;
+    if (s.form == DumpForm::places) {
+      print_places(lsn, record->slices);
+      continue;
+    }
     bytes.clear();
     for (const Slice& slice : record->slices) bytes += as_text(pool.core->bytes(slice));
     print_record(s.form, lsn, record->time_ns, bytes);
-    --left;
   }
   return status;
 }
@@ -123,17 +127,19 @@ Command pool_dump_command() {
       "  pst pool dump orders.paste --buffer 65\n"
       "ndjson: one object a line, {\"lsn\", \"time\", \"data\"}; a record that is not UTF-8 has\n"
       "\"base64\" instead of \"data\". raw: the bytes of the records, nothing between them.\n"
+      "places: which buffers hold each record, {\"lsn\", \"places\": [{\"buffer\", …}]}.\n"
       "Exit status: 0 printed, 1 could not, 2 damaged records were left out (or wrong options).";
   command.positionals = {{"PATH", "the pool", set_text(s->path)}};
   command.options = {
       {"log", "NAME", "which log", "default", set_text(s->log)},
       {"from", "LSN", "first record", "1", set_number(s->from, 1, UINT64_MAX)},
       {"limit", "N", "at most so many records", "all", set_number(s->limit, 0, UINT64_MAX)},
-      {"form", "FORM", "text, hex, ndjson or raw", "text",
+      {"form", "FORM", "text, hex, ndjson, raw or places", "text",
        set_choice<DumpForm>(s->form, {{"text", DumpForm::text},
                                       {"hex", DumpForm::hex},
                                       {"ndjson", DumpForm::ndjson},
-                                      {"raw", DumpForm::raw}})},
+                                      {"raw", DumpForm::raw},
+                                      {"places", DumpForm::places}})},
       {"buffer", "N", "instead: the bytes of this buffer", "",
        set_number(s->buffer, 1, UINT32_MAX)},
       {"superblock", "", "instead: both copies of the superblock", "", set_switch(s->superblock)}};

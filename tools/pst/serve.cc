@@ -1,6 +1,7 @@
 // pst serve: puts pool, logs, port and server together, runs them, and ends them in order.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -132,7 +133,11 @@ Result<void> serve(const ServeSettings& s, StopSignals& signals) {
   if (!s.user.empty()) PASTE_TRY(change_user(s.user));
   signals.drop_privileges();
   drop_privileges();
-  PASTE_TRY(confine({.sandbox = s.sandbox, .opens_log = !s.log_file.empty()}));
+  const bool unix_sockets = std::ranges::any_of(s.server.listen, [](const server::Listen& listen) {
+    return listen.endpoint.transport == Transport::unix_stream;
+  });
+  PASTE_TRY(
+      confine({.sandbox = s.sandbox, .opens_log = !s.log_file.empty(), .unlinks = unix_sockets}));
   signals.arm([&server] { server->stop(); });
   print_start(s, info, pool, server->addresses());
   if (const uint64_t damaged = pool.logs->recovery().corrupt; damaged != 0) {

@@ -67,7 +67,7 @@ void add_pool_options(ServeSettings& s, std::vector<Option>& options) {
       {"pool", "PATH", "the pool: a file, or a device such as /dev/dax0.0", "", set_text(s.pool)});
   options.push_back(
       {"create", "", "make the pool if it is not there yet", "", set_switch(s.create)});
-  options.push_back({"size", "SIZE", "size of a pool that is made", "1GiB",
+  options.push_back({"size", "SIZE", "size of a pool that is made", "1GiB, a whole device",
                      set_size_from(s.size, 1u << 20, uint64_t{8} << 40)});
   options.push_back(
       {"buffer-size", "SIZE", "buffer size of a pool that is made: 2KiB or 4KiB", "2KiB",

@@ -15,7 +15,7 @@ namespace paste::tool {
 struct ServeSettings {
   std::string pool;
   bool create = false;
-  uint64_t size = 1u << 30;
+  uint64_t size = 0;  // a device as a whole, a file of 1 GiB
   uint64_t buffer_size = 2048;
   std::optional<pmem::Domain> domain;  // nothing: auto
   pmem::DiskIo disk_io = pmem::DiskIo::automatic;
