@@ -109,6 +109,10 @@ MachineReport probe_machine() {
     report.memlock_unlimited = limit.rlim_cur == RLIM_INFINITY;
     report.memlock_limit = report.memlock_unlimited ? 0 : limit.rlim_cur;
   }
+  while (::access(fmt::format("/sys/devices/system/node/node{}", report.numa_nodes).c_str(),
+                  F_OK) == 0) {
+    ++report.numa_nodes;
+  }
   const auto ring = make_uring_writer(-1, nullptr);  // no file: only asks whether the kernel would
   report.io_uring = ring.has_value();
   if (!ring) report.io_uring_refusal = ring.error().message();

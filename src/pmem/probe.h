@@ -35,6 +35,7 @@ struct MachineReport {
   uint64_t memory_available = 0;       // bytes
   bool memlock_unlimited = false;
   uint64_t memlock_limit = 0;    // bytes, if limited
+  uint32_t numa_nodes = 1;
   bool io_uring = false;         // the kind the page domain uses
   std::string io_uring_refusal;  // why not
 };

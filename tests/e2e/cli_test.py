@@ -354,6 +354,7 @@ def check_doctor(given):
     assert report["paths"][0]["domain"] == "process", report
     assert report["paths"][0]["advice"], report
     expect(given, 1, "doctor", "/nonexistent/dir/p.paste", words=["/nonexistent/dir"])
+    expect(given, 1, "doctor", "--interface", "no-such-eth", words=["no-such-eth", "no interface"])
 
 
 def check_io_epoll_and_uring(given):

@@ -236,6 +236,28 @@ def check_bad_starts_say_what_to_do(given):
             in_server_namespace("ip", "link", "set", "server", "mtu", "1500")
 
 
+def check_doctor_knows_the_interface(given):
+    def look():
+        done = in_server_namespace(str(given.pst), "doctor", "--interface", "server", "--json")
+        assert done.returncode == 0, done
+        [found] = json.loads(done.stdout)["interfaces"]
+        return found, {one["do"] for one in found["advice"]}
+    found, advice = look()
+    assert found["driver"] == "veth" and found["up"] and found["mtu"] == 1500, found
+    assert found["addresses"] >= 2 and found["receive_queues"] >= 1, found
+    assert found["xdp_program"] == 0 and any("tx off" in one for one in advice), found
+    in_server_namespace("ip", "link", "set", "server", "mtu", "3000")
+    try:
+        assert any(one.startswith("ip link set server mtu 1500") for one in look()[1])
+    finally:
+        in_server_namespace("ip", "link", "set", "server", "mtu", "1500")
+    with harness.temporary_directory(True) as directory, start(given, directory):
+        found, advice = look()
+        assert found["xdp_program"] != 0 and any("xdp off" in one for one in advice), found
+    text = in_server_namespace(str(given.pst), "doctor").stdout
+    assert "interface  server: veth" in text and "driven" in text, text
+
+
 def check_it_sleeps_when_idle(given):
     with harness.temporary_directory(True) as directory, start(given, directory) as server:
         server.append("log", b"one")
@@ -257,7 +279,8 @@ def main():
                         check_busy_polling_does_the_receiving_on_its_own_core,
                         check_local_and_remote_clients_at_once, check_the_host_stays_whole,
                         check_closed_ports_are_refused_by_the_kernel,
-                        check_bad_starts_say_what_to_do, check_it_sleeps_when_idle], given)
+                        check_bad_starts_say_what_to_do, check_doctor_knows_the_interface,
+                        check_it_sleeps_when_idle], given)
 
 
 if __name__ == "__main__":

@@ -11,14 +11,17 @@
 
 #include "commands.h"
 #include "doctor_advice.h"
+#include "doctor_interfaces.h"
 #include "pmem/probe.h"
 #include "port/driver.h"
+#include "port/xdp/kernel_defects.h"
 
 namespace paste::tool {
 namespace {
 
 struct Settings {
   std::vector<std::string> paths;
+  std::vector<std::string> interfaces;  // empty: all that are up
   bool json = false;
 };
 
@@ -26,7 +29,17 @@ struct Report {
   std::string kernel;
   Machine machine;
   std::vector<std::pair<std::string, Result<pmem::PathReport>>> paths;
+  std::vector<std::pair<std::string, Result<port::XdpReport>>> interfaces;
 };
+
+void look_at_interfaces(const Settings& s, Report& report) {
+  const bool all = s.interfaces.empty();
+  for (const std::string& name : all ? port::interface_names() : s.interfaces) {
+    auto found = port::probe_interface(name);
+    if (all && (!found || !found->up || !found->ethernet)) continue;
+    report.interfaces.emplace_back(name, std::move(found));
+  }
+}
 
 Report look(const Settings& s) {
   Report report;
@@ -37,7 +50,11 @@ Report look(const Settings& s) {
   report.machine.uring_refusal = port::uring_unavailable_reason();
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) == 0) report.machine.descriptors = limit.rlim_max;
+  for (const port::KernelDefect& defect : port::known_defects(name.release)) {
+    report.machine.kernel_defects.push_back({defect.what, defect.remedy});
+  }
   for (const std::string& path : s.paths) report.paths.emplace_back(path, pmem::probe_path(path));
+  look_at_interfaces(s, report);
   return report;
 }
 
@@ -62,6 +79,16 @@ nlohmann::json path_json(const std::string& path, const Result<pmem::PathReport>
           {"advice", advice_json(advise(report))}};
 }
 
+nlohmann::json interfaces_json(const Report& report) {
+  nlohmann::json list = nlohmann::json::array();
+  for (const auto& [name, result] : report.interfaces) {
+    list.push_back(result
+                       ? interface_json(*result, advise(*result, report.machine))
+                       : nlohmann::json{{"interface", name}, {"error", result.error().message()}});
+  }
+  return list;
+}
+
 void print_json(const Report& report) {
   const Machine& m = report.machine;
   nlohmann::json paths = nlohmann::json::array();
@@ -82,6 +109,7 @@ void print_json(const Report& report) {
                                    {"memlock_limit", m.memory.memlock_limit},
                                    {"descriptors_limit", m.descriptors},
                                    {"advice", advice_json(advise(m))},
+                                   {"interfaces", interfaces_json(report)},
                                    {"paths", std::move(paths)}};
   fmt::print("{}\n", document.dump(2));
 }
@@ -111,6 +139,13 @@ void print_text(const Report& report) {
                                                            : format_size(m.memory.memlock_limit));
   fmt::print("files      at most {} descriptors, so connections\n", m.descriptors);
   print_advice(advise(m));
+  for (const auto& [name, result] : report.interfaces) {
+    if (result) {
+      print_interface(*result, advise(*result, m));
+    } else {
+      fmt::print("interface  {}: {}\n", name, result.error().message());
+    }
+  }
   for (const auto& [path, result] : report.paths) {
     if (!result) {
       fmt::print("path       {}: {}\n", path, result.error().message());
@@ -131,6 +166,9 @@ int run(const Settings& s) {
   for (const auto& [path, result] : report.paths) {
     if (!result) return kExitFailed;
   }
+  for (const auto& [name, result] : report.interfaces) {
+    if (!result) return kExitFailed;
+  }
   return kExitOk;
 }
 
@@ -140,18 +178,27 @@ Command doctor_command() {
   auto s = std::make_shared<Settings>();
   Command command;
   command.name = "doctor";
-  command.summary = "What this machine can do for a pool, and what to change";
+  command.summary = "What this machine can do for a pool and an xdp port, and what to change";
   command.teach =
       "  pst doctor /dev/shm /var/lib/paste/orders.paste /dev/dax0.0\n"
-      "Tells for each path which persistence domain a pool there would get, and why.\n"
-      "Exit status: 0 told, 1 a path cannot hold a pool, 2 wrong options.";
+      "  pst doctor --interface eth0\n"
+      "Tells for each path which persistence domain a pool there would get, and why; and what an\n"
+      "xdp port could do on each interface that is up, with the commands that make it better.\n"
+      "Exit status: 0 told, 1 a path cannot hold a pool or an interface is not there, 2 wrong\n"
+      "options.";
   command.positionals = {{"PATH", "pools, files to be, or directories",
                           [s](std::string_view path) -> Result<void> {
                             s->paths.emplace_back(path);
                             return {};
                           },
                           false, true}};
-  command.options = {{"json", "", "as JSON", "", set_switch(s->json)}};
+  command.options = {{"interface", "NAME", "only this one; repeats", "all that are up",
+                      [s](std::string_view name) -> Result<void> {
+                        s->interfaces.emplace_back(name);
+                        return {};
+                      },
+                      true},
+                     {"json", "", "as JSON", "", set_switch(s->json)}};
   command.run = [s] { return run(*s); };
   return command;
 }

@@ -20,7 +20,7 @@ bool ring_is_switched_off(const std::string& reason) {
 }  // namespace
 
 std::vector<Advice> advise(const Machine& machine) {
-  std::vector<Advice> advice;
+  std::vector<Advice> advice = machine.kernel_defects;
   if (!machine.uring_refusal.empty()) {
     advice.push_back({"sockets are served through epoll, at more CPU time per request",
                       ring_is_switched_off(machine.uring_refusal)

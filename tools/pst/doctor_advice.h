@@ -9,15 +9,16 @@
 
 namespace paste::tool {
 
-struct Machine {
-  pmem::MachineReport memory;
-  std::string uring_refusal;  // of the port; empty if it works
-  uint64_t descriptors = 0;   // hard limit
-};
-
 struct Advice {
   std::string finding;
   std::string remedy;
+};
+
+struct Machine {
+  pmem::MachineReport memory;
+  std::vector<Advice> kernel_defects;
+  std::string uring_refusal;  // of the port; empty if it works
+  uint64_t descriptors = 0;   // hard limit
 };
 
 std::vector<Advice> advise(const Machine& machine);

@@ -21,34 +21,6 @@ constexpr int64_t kSpinNs = 100'000;
 constexpr uint32_t kDeferHardIrqs = 2;
 constexpr uint32_t kPatienceNs = 20'000'000;
 
-genlmsghdr* put_generic(nlmsghdr* request, uint16_t family, uint8_t command) {
-  request->nlmsg_type = family;
-  auto* header = static_cast<genlmsghdr*>(mnl_nlmsg_put_extra_header(request, sizeof(genlmsghdr)));
-  header->cmd = command;
-  header->version = 1;
-  return header;
-}
-
-// The number of the family "netdev"; 0 if the kernel has none.
-uint16_t netdev_family() {
-  static const uint16_t found = [] {
-    std::array<char, 256> buffer{};
-    nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-    put_generic(request, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
-    mnl_attr_put_strz(request, CTRL_ATTR_FAMILY_NAME, "netdev");
-    uint16_t family = 0;
-    (void)ask_netlink(NETLINK_GENERIC, request, [&](const nlmsghdr* answer) {
-      each_attribute(answer, sizeof(genlmsghdr), [&](const nlattr* attribute) {
-        if (mnl_attr_get_type(attribute) == CTRL_ATTR_FAMILY_ID) {
-          family = mnl_attr_get_u16(attribute);
-        }
-      });
-    });
-    return family;
-  }();
-  return found;
-}
-
 // Returns 0 or an errno.
 int set_napi(uint32_t napi, uint32_t defer, uint32_t timeout_ns) {
   std::array<char, 256> buffer{};

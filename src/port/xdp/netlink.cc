@@ -1,5 +1,7 @@
 #include "port/xdp/netlink.h"
 
+#include <linux/genetlink.h>
+
 #include <array>
 #include <cerrno>
 #include <memory>
@@ -36,6 +38,32 @@ int ask_netlink(int protocol, nlmsghdr* request, const TakeMessage& take) {
     }
   } while (many);
   return 0;
+}
+
+void put_generic(nlmsghdr* request, uint16_t family, uint8_t command) {
+  request->nlmsg_type = family;
+  auto* header = static_cast<genlmsghdr*>(mnl_nlmsg_put_extra_header(request, sizeof(genlmsghdr)));
+  header->cmd = command;
+  header->version = 1;
+}
+
+uint16_t netdev_family() {
+  static const uint16_t found = [] {
+    std::array<char, 256> buffer{};
+    nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
+    put_generic(request, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+    mnl_attr_put_strz(request, CTRL_ATTR_FAMILY_NAME, "netdev");
+    uint16_t family = 0;
+    (void)ask_netlink(NETLINK_GENERIC, request, [&](const nlmsghdr* answer) {
+      each_attribute(answer, sizeof(genlmsghdr), [&](const nlattr* attribute) {
+        if (mnl_attr_get_type(attribute) == CTRL_ATTR_FAMILY_ID) {
+          family = mnl_attr_get_u16(attribute);
+        }
+      });
+    });
+    return family;
+  }();
+  return found;
 }
 
 }  // namespace paste::port

@@ -13,6 +13,11 @@ using TakeMessage = std::function<void(const nlmsghdr*)>;
 // for a dump or an acknowledgement. Returns 0 or an errno.
 int ask_netlink(int protocol, nlmsghdr* request, const TakeMessage& take);
 
+// Begins a request of a generic family (genetlink).
+void put_generic(nlmsghdr* request, uint16_t family, uint8_t command);
+// The number of the family "netdev" (Linux 6.3); 0 if the kernel has none.
+[[nodiscard]] uint16_t netdev_family();
+
 // Calls `see(attribute)` for each attribute behind a family header of `header` octets.
 template <typename See>
 void each_attribute(const nlmsghdr* message, unsigned header, See&& see) {

@@ -40,6 +40,10 @@ inline constexpr uint8_t kNapiStaticAdd = 1;
 inline constexpr uint32_t kNapiTrackStatic = 1;
 
 // Linux 6.8, 6.13: the netlink family "netdev" (uapi/linux/netdev.h).
+inline constexpr uint8_t kNetdevDevGet = 1;
+inline constexpr uint16_t kNetdevDevIfindex = 1;
+inline constexpr uint16_t kNetdevDevXdpFeatures = 3;
+inline constexpr uint16_t kNetdevDevXdpZcMaxSegs = 4;
 inline constexpr uint8_t kNetdevNapiGet = 11;
 inline constexpr uint8_t kNetdevNapiSet = 14;
 inline constexpr uint16_t kNetdevNapiIfindex = 1;

@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +14,7 @@
 #include "base/logging.h"
 #include "base/time.h"
 #include "port/xdp/binding.h"
+#include "port/xdp/kernel_defects.h"
 
 namespace paste::port {
 namespace {
@@ -32,6 +34,20 @@ tcp::EngineOptions engine_options(const Interface& interface, const DriverOption
   o.connection.sender.nagle = false;  // replies are whole when they are given to it
   o.connection.sender.rtt.rto_min = std::chrono::milliseconds(200);
   return o;
+}
+
+Result<void> refuse_broken_kernels(uint64_t pool_bytes) {
+  utsname name{};
+  if (::uname(&name) != 0) return {};
+  for (const KernelDefect& defect : known_defects(name.release)) {
+    if (defect.above_4_gib && pool_bytes <= (uint64_t{4} << 30)) continue;
+    if (defect.above_4_gib) {
+      return fail(Code::unsupported,
+                  std::string("Linux ") + name.release + ": " + defect.what + ": " + defect.remedy);
+    }
+    base::log_warning("Linux {}: {}: {}", name.release, defect.what, defect.remedy);
+  }
+  return {};
 }
 
 // "*" is all zeros.
@@ -77,6 +93,7 @@ Result<void> XdpDriver::start(const XdpSpec& spec) {
                     interface_.name + " mtu 1500" +
                     (core_.buffer_size() < 4096 ? ", or make the pool with buffers of 4096" : ""));
   }
+  PASTE_TRY(refuse_broken_kernels(uint64_t{core_.buffer_end()} * core_.buffer_size()));
   const uint32_t first = spec.queue.value_or(0);
   const uint32_t count = spec.queue ? 1 : interface_.receive_queues;
   if (first >= interface_.receive_queues || first + count > kQueuesMax) {
