@@ -11,9 +11,10 @@ using namespace std::chrono_literals;
 int main(int argc, char** argv) {
   const char* path = argc > 1 ? argv[1] : "/dev/shm/orders.paste";
   const auto number = static_cast<uint16_t>(argc > 2 ? std::atoi(argv[2]) : 9000);
+  const char* packets = argc > 3 ? argv[3] : "kernel";  // or "xdp:eth0": past the kernel
 
   auto pool = must(paste::Pool::open(path, {.create = true, .size = 1_GiB}));
-  auto port = must(paste::Port::open("kernel", pool));
+  auto port = must(paste::Port::open(packets, pool));
   auto log = must(pool.log("orders"));
   must(port.listen({"0.0.0.0", number}));
 

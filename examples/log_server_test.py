@@ -12,7 +12,13 @@ import sys
 import tempfile
 import time
 
-server, pst = sys.argv[1:3]
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/e2e"))
+import harness  # noqa: E402
+
+server, pst, kind = sys.argv[1:4]
+if kind == "xdp":
+    harness.enter_xdp_world()
+interface = "xdp:server" if kind == "xdp" else "kernel"
 
 
 def free_port():
@@ -22,10 +28,10 @@ def free_port():
 
 
 def start(pool, port):
-    process = subprocess.Popen([server, pool, str(port)])
+    process = subprocess.Popen([*harness.World.prefix, server, pool, str(port), interface])
     for _ in range(300):
         try:
-            return process, socket.create_connection(("127.0.0.1", port), timeout=10)
+            return process, socket.create_connection((harness.World.host, port), timeout=10)
         except OSError:
             assert process.poll() is None, "the example ended by itself"
             time.sleep(0.05)

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "paste/slot.h"
 #include "paste/units.h"
@@ -13,8 +14,8 @@ enum class Polling : uint8_t { busy, block, adaptive };
 enum class Io : uint8_t { automatic, uring, epoll };
 
 struct Limits {
-  uint32_t connections_max = 20'000;       // beyond: accepted and closed at once, counted
-  uint32_t receive_buffers = 4096;         // posted to the kernel; at most 1/4 of the pool
+  uint32_t connections_max = 20'000;           // beyond: accepted and closed at once, counted
+  uint32_t receive_buffers = 4096;             // posted to the kernel; at most 1/4 of the pool
   uint32_t connection_receive_max = 1u << 20;  // unconsumed bytes before reading pauses by itself
   uint32_t connection_send_max = 4u << 20;     // queued bytes before send() says busy
   uint64_t send_max = 256u << 20;              // queued bytes of all connections
@@ -25,6 +26,9 @@ struct PortOptions {
   Polling polling = Polling::block;
   Duration spin{50'000};  // adaptive: how long to spin before sleeping
   Limits limits = {};
+  // xdp: the frames that come and go are written to this file and to pcap.2, in turn.
+  std::string pcap = {};
+  uint64_t pcap_bytes = 64 << 20;  // of both
 };
 
 using ListenerId = uint32_t;

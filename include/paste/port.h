@@ -48,7 +48,9 @@ class Held {
 // Thread-safety: none but wake().
 class Port {
  public:
-  // `spec`: "kernel". The pool must outlive the port. Errors: unsupported, invalid, with words.
+  // `spec`: "kernel", or "xdp:INTERFACE": packets past the kernel, straight into the pool's
+  // buffers; clients on this machine still come through the kernel. The pool must outlive the
+  // port. Errors: unsupported, invalid, permission, not_found, in_use, with words.
   static Result<Port> open(std::string_view spec, Pool& pool, const PortOptions& options = {});
   Port(Port&&) noexcept;
   Port& operator=(Port&&) noexcept;

@@ -32,12 +32,18 @@ Result<std::unique_ptr<Driver>> open_driver(std::string_view spec, pool::Core& c
   PASTE_TRY(check_options(options));
   if (spec.substr(0, 4) == "xdp:") {
     PASTE_TRY_ASSIGN(auto xdp, XdpDriver::open(spec.substr(4), core, options));
-    PASTE_TRY_ASSIGN(auto kernel, open_driver("kernel", core, options));
+    DriverOptions sockets = options;
+    sockets.pcap.clear();
+    PASTE_TRY_ASSIGN(auto kernel, open_driver("kernel", core, sockets));
     return std::make_unique<SharedPortDriver>(std::move(xdp), std::move(kernel));
   }
   if (spec != "kernel") {
     return fail(Code::invalid,
                 "unknown port '" + std::string(spec) + "': allowed are kernel and xdp:INTERFACE");
+  }
+  if (!options.pcap.empty()) {
+    return fail(Code::unsupported,
+                "a capture needs an xdp port: what the kernel's sockets send, tcpdump -i shows");
   }
   if (options.io == Io::epoll) return open_epoll(core, options);
   auto driver = open_uring(core, options);

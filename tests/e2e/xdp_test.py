@@ -7,8 +7,10 @@ interface before, while, and after we serve, kill -9 included; and what cannot b
 import hashlib
 import json
 import os
+import pathlib
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -258,6 +260,39 @@ def check_doctor_knows_the_interface(given):
     assert "interface  server: veth" in text and "driven" in text, text
 
 
+def read_capture(path):
+    """The frames of a classic capture file."""
+    data = path.read_bytes()
+    assert struct.unpack_from("<I", data)[0] == 0xa1b23c4d, data[:24]
+    at, frames = 24, []
+    while at < len(data):
+        kept, length = struct.unpack_from("<II", data, at + 8)
+        assert kept == length <= 1514 and at + 16 + kept <= len(data)
+        frames.append(data[at + 16:at + 16 + kept])
+        at += 16 + kept
+    return frames
+
+
+def check_capture(given):
+    record = b"what-the-capture-shows" * 3000
+    with harness.temporary_directory(True) as directory:
+        file = pathlib.Path(directory, "x.pcap")
+        with start(given, directory, "--pcap", file, "--pcap-size", "1MiB") as server:
+            port = struct.pack(">H", server.address[1])
+            lsn = server.append("tapped", record)
+            assert server.request("GET", f"/log/tapped?from={lsn}&limit=1")[0] == 200
+            assert server.stop() == 0
+        frames = read_capture(file)
+        inbound = b"".join(frame[66:] for frame in frames if frame[36:38] == port)
+        outbound = b"".join(frame[66:] for frame in frames if frame[34:36] == port)
+        assert inbound.count(b"POST /log/tapped") == 1 and record in inbound, len(inbound)
+        assert outbound.count(b"HTTP/1.1 200") == 2, len(outbound)
+        assert file.with_name("x.pcap.2").stat().st_size == 0
+    done = harness.run_pst(given.pst, "serve", "--pool", "/dev/shm/none.paste", "--create",
+                           "--size", "16MiB", "--pcap", "/dev/shm/x.pcap")
+    assert done.returncode != 0 and "needs an xdp port" in done.stderr, done
+
+
 def check_it_sleeps_when_idle(given):
     with harness.temporary_directory(True) as directory, start(given, directory) as server:
         server.append("log", b"one")
@@ -279,7 +314,7 @@ def main():
                         check_busy_polling_does_the_receiving_on_its_own_core,
                         check_local_and_remote_clients_at_once, check_the_host_stays_whole,
                         check_closed_ports_are_refused_by_the_kernel,
-                        check_bad_starts_say_what_to_do, check_doctor_knows_the_interface,
+                        check_bad_starts_say_what_to_do, check_doctor_knows_the_interface, check_capture,
                         check_it_sleeps_when_idle], given)
 
 

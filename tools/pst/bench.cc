@@ -35,6 +35,7 @@ struct Settings {
   Duration warmup{1'000'000'000};
   Polling polling = Polling::busy;
   std::optional<uint64_t> cpu;
+  std::string pcap;
   bool json = false;
 };
 
@@ -112,6 +113,7 @@ Result<bool> bench(const Settings& s, StopSignals& signals) {
   PASTE_TRY(core->finish_recovery());
   PortOptions options;
   options.polling = s.polling;
+  options.pcap = s.pcap;
   PASTE_TRY_ASSIGN(auto driver, port::open_driver(s.port, *core, options));
   PASTE_TRY_ASSIGN(auto load, load::HttpLoad::open(*core, *driver, s.load));
   signals.arm([&load] { load->stop(); });
@@ -166,6 +168,7 @@ Command bench_command() {
       {"warmup", "TIME", "before measuring", "1s", set_duration(s->warmup)},
       {"poll", "HOW", "busy, block, adaptive", "busy", set_polling(s->polling)},
       {"cpu", "N", "run on this processor", "any", set_cpu(s->cpu)},
+      {"pcap", "FILE", "xdp: write frames to FILE and FILE.2, in turn", "", set_text(s->pcap)},
       {"json", "", "the result as JSON", "", set_switch(s->json)}};
   command.run = [s] { return run(*s); };
   return command;

@@ -27,8 +27,8 @@ constexpr const char* kAllowed[] = {
     "clock_nanosleep", "sched_yield",
     // Files that are open.
     "read", "readv", "pread64", "preadv2", "write", "writev", "pwrite64", "pwritev", "pwritev2",
-    "fsync", "fdatasync", "sync_file_range", "lseek", "fstat", "newfstatat", "fcntl", "close",
-    "flock",
+    "fsync", "fdatasync", "sync_file_range", "ftruncate", "lseek", "fstat", "newfstatat", "fcntl",
+    "close", "flock",
     // Memory and time.
     "brk", "mmap", "mremap", "munmap", "madvise", "msync", "clock_gettime", "gettimeofday",
     "getrandom",

@@ -74,6 +74,8 @@ PortOptions port_options(const ServeSettings& s) {
   options.spin = s.spin;
   options.limits.connections_max = static_cast<uint32_t>(s.connections_max);
   options.limits.receive_buffers = static_cast<uint32_t>(s.receive_buffers);
+  options.pcap = s.pcap;
+  options.pcap_bytes = s.pcap_bytes;
   return options;
 }
 

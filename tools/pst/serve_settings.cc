@@ -104,6 +104,12 @@ void add_port_options(ServeSettings& s, std::vector<Option>& options) {
                      set_number(s.connections_max, 1, 1'000'000)});
   options.push_back({"receive-buffers", "N", "buffers posted to receive into", "4096",
                      set_number(s.receive_buffers, 16, 32768)});
+  options.push_back({"pcap", "FILE",
+                     "xdp: write the frames that come and go to FILE and FILE.2, in "
+                     "turn",
+                     "", set_text(s.pcap)});
+  options.push_back({"pcap-size", "SIZE", "what both captures hold at most", "64MiB",
+                     set_size_from(s.pcap_bytes, 64 << 10, uint64_t{1} << 40)});
   options.push_back({"cpu", "N", "run on this processor only", "", set_cpu(s.cpu)});
 }
 

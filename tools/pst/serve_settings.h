@@ -28,6 +28,8 @@ struct ServeSettings {
   uint64_t connections_max = 20'000;
   uint64_t receive_buffers = 4096;
   std::optional<uint64_t> cpu;
+  std::string pcap;
+  uint64_t pcap_bytes = 64 << 20;
 
   server::ServerOptions server;
 

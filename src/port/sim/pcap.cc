@@ -3,17 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <memory>
 
+#include "wire/pcap.h"
+
 namespace paste::sim {
+
+namespace pcap = wire::pcap;
+
 namespace {
 
-constexpr uint64_t kSecond = 1'000'000'000;
-
-void put(std::vector<std::byte>& out, uint64_t value, size_t bytes) {
-  for (size_t i = 0; i < bytes; ++i) out.push_back(static_cast<std::byte>(value >> 8 * i & 0xff));
+template <size_t kBytes>
+void put(std::vector<std::byte>& out, const std::array<std::byte, kBytes>& bytes) {
+  out.insert(out.end(), bytes.begin(), bytes.end());
 }
 
 struct CloseFile {
@@ -35,19 +40,11 @@ void Capture::add(tcp::Instant now, Bytes frame) {
 std::vector<std::byte> Capture::encode() const {
   std::vector<std::byte> out;
   out.reserve(pcap::kFileHeader + records_.size() * pcap::kRecordHeader + bytes_);
-  put(out, pcap::kMagicNanoseconds, 4);
-  put(out, pcap::kVersionMajor, 2);
-  put(out, pcap::kVersionMinor, 2);
-  put(out, 0, 4);  // time zone: UTC
-  put(out, 0, 4);  // accuracy: always written as 0
-  put(out, pcap::kSnapLength, 4);
-  put(out, pcap::kEthernet, 4);
+  put(out, pcap::file_header());
   for (const Record& record : records_) {
     const size_t kept = std::min<size_t>(record.frame.size(), pcap::kSnapLength);
-    put(out, record.at.ns / kSecond, 4);
-    put(out, record.at.ns % kSecond, 4);
-    put(out, kept, 4);
-    put(out, record.frame.size(), 4);
+    put(out, pcap::record_header(record.at.ns, static_cast<uint32_t>(kept),
+                                 static_cast<uint32_t>(record.frame.size())));
     out.insert(out.end(), record.frame.begin(),
                record.frame.begin() + static_cast<ptrdiff_t>(kept));
   }

@@ -13,16 +13,6 @@
 
 namespace paste::sim {
 
-namespace pcap {
-inline constexpr uint32_t kMagicNanoseconds = 0xa1b23c4d;  // in the byte order of the file
-inline constexpr uint16_t kVersionMajor = 2;
-inline constexpr uint16_t kVersionMinor = 4;
-inline constexpr uint32_t kSnapLength = 262'144;
-inline constexpr uint32_t kEthernet = 1;
-inline constexpr size_t kFileHeader = 24;  // magic, versions, zone, accuracy, snap length, network
-inline constexpr size_t kRecordHeader = 16;  // seconds, nanoseconds, bytes kept, bytes on the wire
-}  // namespace pcap
-
 // Which end of a link is watched.
 enum class CaptureAt : uint8_t { sender, receiver };
 

@@ -109,6 +109,9 @@ Result<void> XdpDriver::start(const XdpSpec& spec) {
                                    "or ethtool -L " +
                                    interface_.name + " combined 1");
   }
+  if (!options_.pcap.empty()) {
+    PASTE_TRY_ASSIGN(tap_, Tap::open(options_.pcap, options_.pcap_bytes));
+  }
   PASTE_TRY_ASSIGN(steering_, Steering::attach(interface_));
   PASTE_TRY(record_binding(core_, interface_));
   PASTE_TRY(open_sockets(first, count, spec));
@@ -304,11 +307,13 @@ Result<void> XdpDriver::poll(Duration timeout) {
     if (happened() || now >= end) break;
     now = base::monotonic_ns();
     if (more || transmit_left_ || now < spin_end) continue;
+    if (tap_ != nullptr) tap_->flush();
     const uint64_t until = std::min(end, next_deadline_ns(now));
     if (until > now) sleep(until == UINT64_MAX ? -1 : static_cast<int64_t>(until - now));
     now = base::monotonic_ns();
   }
   if (watched_) {
+    if (tap_ != nullptr) tap_->flush();
     // The program may sleep on fd() now.
     transmit(now);
     arm_timer_fd(now);

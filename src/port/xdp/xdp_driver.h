@@ -27,18 +27,13 @@
 #include "port/xdp/napi.h"
 #include "port/xdp/neighbours.h"
 #include "port/xdp/steering.h"
+#include "port/xdp/tap.h"
+#include "port/xdp/xdp_counters.h"
 #include "port/xdp/xdp_socket.h"
 #include "port/xdp/xdp_spec.h"
 #include "tcp/engine.h"
 
 namespace paste::port {
-
-struct XdpCounters {
-  uint64_t frames_in = 0, frames_out = 0;
-  uint64_t malformed = 0, bad_checksum = 0, not_ours = 0;
-  uint64_t no_buffer = 0;      // the pool had none to receive into or to send from
-  uint64_t transmit_full = 0;  // the ring had no room: sent later
-};
 
 class XdpDriver final : public Driver, private tcp::EngineOwner {
  public:
@@ -132,6 +127,7 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   void note_refused(const tcp::Refusal& refusal, Bytes frame, tcp::Instant now);
   void transmit(uint64_t now_ns);
   bool send_packet(tcp::Instant now);
+  void tap_sent(Bytes head);
   void lend(BufferName buffer) noexcept { ++lent_[buffer]; }
   void back_from_kernel(BufferName buffer) noexcept;
 
@@ -161,8 +157,9 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   std::unique_ptr<Steering> steering_;
   std::vector<std::unique_ptr<XdpSocket>> sockets_;
   std::unique_ptr<NapiPoller> napi_;  // in busy mode, where it can be
-  std::vector<uint16_t> lent_;        // holds that the kernel has, by buffer
-  std::vector<BufferName> spare_;     // held once, for the next frame in or out
+  std::unique_ptr<Tap> tap_;
+  std::vector<uint16_t> lent_;     // holds that the kernel has, by buffer
+  std::vector<BufferName> spare_;  // held once, for the next frame in or out
   uint32_t free_buffers_ = 0;
 
   OutputStock stock_;

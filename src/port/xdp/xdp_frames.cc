@@ -95,6 +95,8 @@ void XdpDriver::take_frame(const xdp_desc& at, tcp::Instant now) {
   const auto offset = static_cast<uint32_t>(at.addr % core_.buffer_size());
   const Bytes frame{core_.buffer(buffer) + offset, at.len};
   ++counters_.frames_in;
+  if (tap_ != nullptr) [[unlikely]]
+    tap_->add(frame);
   tcp::Packet packet;
   if (const auto refusal = tcp::parse_packet(frame, packet)) {
     note_refused(*refusal, frame, now);
@@ -133,6 +135,15 @@ bool XdpDriver::receive(uint64_t now_ns) {
 
 // --- Out -----------------------------------------------------------------------------------------
 
+void XdpDriver::tap_sent(Bytes head) {
+  Bytes pieces[1 + tcp::Outgoing::kSlicesMax] = {head};
+  size_t n = 1;
+  for (const Slice slice : out_.payload()) {
+    pieces[n++] = {core_.buffer(slice.buffer) + slice.offset, slice.length};
+  }
+  tap_->add({pieces, n});
+}
+
 bool XdpDriver::send_packet(tcp::Instant now) {
   XdpSocket& socket = *sockets_[0];
   if (socket.transmit.room() < 1 + tcp::Outgoing::kSlicesMax) {
@@ -160,6 +171,8 @@ bool XdpDriver::send_packet(tcp::Instant now) {
   spare_.pop_back();
   lend(head);
   ++counters_.frames_out;
+  if (tap_ != nullptr) [[unlikely]]
+    tap_sent({to, head_bytes});
   const uint64_t at = uint64_t{head} * core_.buffer_size();
   const auto length = static_cast<uint32_t>(head_bytes);
   if (out_.bytes < kCopyBelow || !scatter_) {
