@@ -5,7 +5,7 @@
 //
 // A frame is ours if
 //  - its destination is the interface's own MAC address,
-//  - it has no VLAN tag,
+//  - it has no VLAN tag, or, if the port is a VLAN's, one tag, of this VLAN,
 //  - its destination address is one of ours, its protocol TCP, and its port in the port map.
 // IPv6 extension headers are followed as far as kHeadersMax. Fragments of such segments are
 // dropped and counted: RFC 9293 leaves reassembly to IP, and ours does none; the kernel would
@@ -31,6 +31,12 @@ struct icmp {
   __u8 code;
   __u16 checksum;
   __u32 rest;
+};
+
+/* IEEE 802.1Q */
+struct tag {
+  __be16 control;
+  __be16 type;
 };
 
 struct address {
@@ -61,8 +67,9 @@ struct {
   __type(value, __u64);
 } counts SEC(".maps");
 
-/* Set before the program is attached. */
+/* The MAC address may change while the program runs. */
 __u8 mac[6];
+__u16 vlan; /* 0: frames without a tag */
 /* One bit for each TCP port that is ours; changed at any time. */
 __u64 ports[65536 / 64];
 
@@ -190,7 +197,16 @@ int steer(struct xdp_md* ctx) {
   for (int i = 0; i < 6; ++i) {
     if (ethernet->h_dest[i] != mac[i]) return XDP_PASS;
   }
-  if (ethernet->h_proto == bpf_htons(ETH_P_IP)) return steer_v4(ctx, ethernet + 1, end);
-  if (ethernet->h_proto == bpf_htons(ETH_P_IPV6)) return steer_v6(ctx, ethernet + 1, end);
+  const void* packet = ethernet + 1;
+  __be16 type = ethernet->h_proto;
+  if (vlan != 0) {
+    const struct tag* tag = packet;
+    if (type != bpf_htons(ETH_P_8021Q) || (const void*)(tag + 1) > end) return XDP_PASS;
+    if ((bpf_ntohs(tag->control) & 0xfff) != vlan) return XDP_PASS;
+    type = tag->type;
+    packet = tag + 1;
+  }
+  if (type == bpf_htons(ETH_P_IP)) return steer_v4(ctx, packet, end);
+  if (type == bpf_htons(ETH_P_IPV6)) return steer_v6(ctx, packet, end);
   return XDP_PASS;
 }

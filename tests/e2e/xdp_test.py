@@ -5,6 +5,7 @@ versions of IP, local ones, large records both ways; other services of the same 
 interface before, while, and after we serve, kill -9 included; and what cannot be started.
 """
 import hashlib
+import http.client
 import json
 import os
 import pathlib
@@ -176,6 +177,120 @@ def check_both_ends_over_xdp(given):
                 kept = last
 
 
+class AnyAddress:
+    """A server on every address of an interface of the server's side."""
+
+    def __init__(self, given, directory, interface, *args):
+        command = [*harness.World.prefix, str(given.pst), "serve", "--pool",
+                   f"{directory}/any.paste", "--create", "--size", "64MiB", "--port",
+                   f"xdp:{interface}", "--listen", "http://[::]:8123", *args]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def __enter__(self):
+        while not self.process.stdout.readline().startswith("listening"):
+            assert self.process.poll() is None
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        self.process.stdout.close()
+
+    @staticmethod
+    def frames_in(host):
+        """What the port, not the kernel, has received."""
+        done = subprocess.run(["curl", "-sS", "-g", "-m", "10", f"http://{host}:8123/metrics"],
+                              capture_output=True, text=True, check=True)
+        [line] = [line for line in done.stdout.splitlines()
+                  if line.startswith("paste_port_frames_in_total ")]
+        return float(line.split()[1])
+
+    @staticmethod
+    def append(host, data):
+        return subprocess.run(["curl", "-sS", "-g", "-m", "5", "--data-binary", "@-",
+                               f"http://{host}:8123/log/any"], input=data, capture_output=True,
+                              check=False)
+
+
+def check_it_follows_what_changes(given):
+    """Addresses come and go, and the interface and a neighbour get other MAC addresses."""
+    with harness.temporary_directory(True) as directory, \
+            AnyAddress(given, directory, "server") as server:
+        def must_pass(host):
+            before = server.frames_in("10.9.0.1")
+            done = server.append(host, b"n" * 20_000)
+            assert done.stdout.strip().isdigit(), (host, done)
+            assert server.frames_in("10.9.0.1") - before >= 14 + 8, host
+
+        for host in ("10.9.0.1", "[fd09::1]"):
+            must_pass(host)
+        for address, host in (("10.9.0.77/24", "10.9.0.77"), ("fd09::77/64", "[fd09::77]")):
+            nodad = ["nodad"] if ":" in address else []
+            in_server_namespace("ip", "addr", "add", address, "dev", "server", *nodad)
+            time.sleep(0.2)
+            must_pass(host)
+            in_server_namespace("ip", "addr", "del", address, "dev", "server")
+            time.sleep(0.2)
+            assert server.append(host, b"gone").returncode != 0
+        must_pass("10.9.0.1")
+        connection = http.client.HTTPConnection("10.9.0.1", 8123, timeout=10)
+        try:
+            connection.connect()
+            for command in (("ip", "link", "set", "clients", "address", "02:00:00:00:00:99"),
+                            (*harness.World.prefix, "ip", "link", "set", "server", "address",
+                             "02:00:00:00:00:98")):
+                harness.run_quietly(*command)
+                time.sleep(0.2)
+                harness.run_quietly("ip", "neigh", "flush", "dev", "clients")
+                connection.request("GET", "/log/any?limit=1")
+                response = connection.getresponse()
+                assert response.status == 200 and len(response.read()) > 20_000
+        finally:
+            connection.close()
+        must_pass("10.9.0.1")
+
+
+def check_vlan(given):
+    """A VLAN's interface: tagged frames are ours, those without a tag are the kernel's."""
+    can = subprocess.run(["ip", "link", "add", "link", "clients", "name", "try.8", "type", "vlan",
+                          "id", "8"], capture_output=True, text=True, check=False)
+    if can.returncode != 0:
+        print("not checked: no VLAN's interface can be made here: " + can.stderr.strip())
+        return
+    harness.run_quietly("ip", "link", "del", "try.8")
+    for link in ("clients", "server"):  # a tag beside the frame is not seen by an XDP program
+        prefix = harness.World.prefix if link == "server" else ()
+        harness.run_quietly(*prefix, "ethtool", "-K", link, "txvlan", "off")
+        harness.run_quietly(*prefix, "ip", "link", "add", "link", link, "name", f"{link}.7",
+                            "type", "vlan", "id", "7")
+        last = 1 if link == "server" else 2
+        for address in (f"10.7.0.{last}/24", f"fd07::{last}/64"):
+            nodad = ["nodad"] if ":" in address else []
+            harness.run_quietly(*prefix, "ip", "addr", "add", address, "dev", f"{link}.7", *nodad)
+        harness.run_quietly(*prefix, "ip", "link", "set", f"{link}.7", "up")
+    try:
+        with harness.temporary_directory(True) as directory, OtherService() as other, \
+                AnyAddress(given, directory, "server.7") as server:
+            for host in ("10.7.0.1", "[fd07::1]"):
+                before = server.frames_in("10.7.0.1")
+                record = os.urandom(3_000_000)
+                done = server.append(host, record)
+                assert done.stdout.strip().isdigit(), done
+                assert server.frames_in("10.7.0.1") - before > 2000
+                got = subprocess.run(
+                    ["curl", "-sS", "-g", "-m", "10", "-H", "Accept: application/octet-stream",
+                     f"http://{host}:8123/log/any?from={int(done.stdout)}&limit=1"],
+                    capture_output=True, check=True).stdout
+                assert record in got, len(got)
+            other.check()  # without a tag, by the kernel
+            before = server.frames_in("10.7.0.1")
+            assert server.append("10.9.0.1", b"u" * 50_000).stdout.strip().isdigit()
+            assert server.frames_in("10.7.0.1") - before < 20
+    finally:
+        harness.run_quietly("ip", "link", "del", "clients.7")
+        harness.run_quietly(*harness.World.prefix, "ip", "link", "del", "server.7")
+
+
 def check_local_and_remote_clients_at_once(given):
     with harness.temporary_directory(True) as directory, start(given, directory) as server:
         url = server.url.rstrip("/") + "/log/both"
@@ -314,7 +429,8 @@ def main():
                         check_busy_polling_does_the_receiving_on_its_own_core,
                         check_local_and_remote_clients_at_once, check_the_host_stays_whole,
                         check_closed_ports_are_refused_by_the_kernel,
-                        check_bad_starts_say_what_to_do, check_doctor_knows_the_interface, check_capture,
+                        check_bad_starts_say_what_to_do, check_doctor_knows_the_interface,
+                        check_capture, check_vlan, check_it_follows_what_changes,
                         check_it_sleeps_when_idle], given)
 
 

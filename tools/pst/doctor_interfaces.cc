@@ -19,7 +19,9 @@ std::string queues_text(uint32_t queues) {
 }
 
 std::string polling_text(const port::XdpReport& r) {
-  if (r.napis == 0) return "by the kernel's interrupts (Linux 6.13 lets the program drive it)";
+  if (r.napis == 0)
+    return "by the kernel's interrupts (a program drives it from Linux 6.13 on; veth: once it "
+           "serves)";
   return fmt::format(
       "by the program with --poll busy: {} instances; now napi_defer_hard_irqs {}, "
       "gro_flush_timeout {} ns",
@@ -55,30 +57,34 @@ std::vector<Advice> advise(const port::XdpReport& r, const Machine& machine) {
         "serve with --port kernel, which is as fast here, or use a NIC whose driver has XDP");
   }
   if (r.large_receive) {
-    add("LRO joins frames before XDP sees them", fmt::format("ethtool -K {} lro off", r.name));
+    add("LRO joins frames before XDP sees them", fmt::format("ethtool -K {} lro off", r.device));
   }
   if (r.hardware_groups) {
     add("GRO_HW joins frames in the NIC before XDP sees them",
-        fmt::format("ethtool -K {} rx-gro-hw off", r.name));
+        fmt::format("ethtool -K {} rx-gro-hw off", r.device));
   }
   if (r.driver == "veth") {
     add("a peer on this machine leaves TCP checksums out, which are then computed by nobody",
         "at the peer, in its namespace: ethtool -K PEER tx off");
+  }
+  if (r.vlan != 0 && r.takes_tags) {
+    add("the tags of a VLAN's frames are taken off before XDP sees them",
+        r.driver == "veth" ? "at the peer, in its namespace: ethtool -K PEER txvlan off"
+                           : fmt::format("ethtool -K {} rxvlan off", r.device));
   }
   if (r.mtu > kMtuOfSmallBuffers) {
     add(fmt::format("frames of MTU {} do not fit buffers of 2048 bytes", r.mtu),
         fmt::format("ip link set {} mtu 1500, or make the pool with buffers of 4096", r.name));
   }
   if (r.receive_queues > 1) {
-    add(fmt::format("frames come in {}, which one thread serves in turn",
+    add(fmt::format("frames come in {}, and one thread serves them all, in turn",
                     queues_text(r.receive_queues)),
-        fmt::format("ethtool -L {} combined 1, or give each program one: --port xdp:{}:QUEUE",
-                    r.name, r.name));
+        fmt::format("ethtool -L {} combined 1", r.device));
   }
   if (r.attached_program != 0) {
     add(fmt::format("an XDP program (id {}) is attached already", r.attached_program),
         fmt::format("bpftool prog show id {}; to take it away: ip link set {} xdp off",
-                    r.attached_program, r.name));
+                    r.attached_program, r.device));
   }
   if (!machine.memory.memlock_unlimited && machine.memory.memlock_limit < kLockWanted) {
     add(fmt::format("a user may lock {}, and an xdp port locks its pool whole",
@@ -97,6 +103,7 @@ void print_interface(const port::XdpReport& r, const std::vector<Advice>& advice
   fmt::print("interface  {}: {}, {}, MTU {}, {} addresses{}\n", r.name,
              r.driver.empty() ? "driver unknown" : r.driver, queues_text(r.receive_queues), r.mtu,
              r.addresses, r.up ? "" : ", down");
+  if (r.vlan != 0) fmt::print("  vlan     {} of {}\n", r.vlan, r.device);
   if (r.ethernet) {
     fmt::print("  xdp      {}\n", xdp_mode(r));
     fmt::print("  driven   {}\n", polling_text(r));
@@ -114,6 +121,8 @@ nlohmann::json interface_json(const port::XdpReport& r, const std::vector<Advice
   nlohmann::json features = nullptr;
   if (r.features) features = *r.features;
   return {{"interface", r.name},
+          {"device", r.device},
+          {"vlan", r.vlan},
           {"driver", r.driver},
           {"up", r.up},
           {"ethernet", r.ethernet},

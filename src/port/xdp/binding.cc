@@ -65,10 +65,10 @@ Result<void> probe(const std::string& name, int index, uint32_t queue) {
 }  // namespace
 
 Result<void> record_binding(pool::Core& core, const Interface& interface) {
-  const std::string name = std::string(kPrefix) + interface.name;
+  const std::string name = std::string(kPrefix) + interface.device;
   const pool::RootWords words{
-      uint64_t{static_cast<uint32_t>(interface.index)} << 32 | interface.receive_queues, boot_id(),
-      network_namespace()};
+      uint64_t{static_cast<uint32_t>(interface.device_index)} << 32 | interface.receive_queues,
+      boot_id(), network_namespace()};
   pool::Root* root = core.find_root(name);
   if (root != nullptr && root->words == words) return {};
   if (root == nullptr) {

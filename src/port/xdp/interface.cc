@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <linux/ethtool.h>
+#include <linux/if_vlan.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
@@ -38,6 +39,47 @@ tcp::Address address_of(const sockaddr& from) {
     std::memcpy(address.data(), &reinterpret_cast<const sockaddr_in6&>(from).sin6_addr, 16);
   }
   return address;
+}
+
+// A VLAN's interface is on another one; vlan_ioctl_args of <linux/if_vlan.h>.
+Result<void> look_below(int fd, Interface& found) {
+  found.device = found.name;
+  found.device_index = found.index;
+  vlan_ioctl_args arguments{};
+  arguments.cmd = GET_VLAN_VID_CMD;
+  if (found.name.size() >= sizeof arguments.device1) return {};
+  std::memcpy(arguments.device1, found.name.c_str(), found.name.size() + 1);
+  if (::ioctl(fd, SIOCGIFVLAN, &arguments) != 0) return {};  // none
+  const auto id = static_cast<uint16_t>(arguments.u.VID);
+  arguments.cmd = GET_VLAN_REALDEV_NAME_CMD;
+  if (::ioctl(fd, SIOCGIFVLAN, &arguments) != 0) return {};
+  found.vlan = id;
+  found.device = arguments.u.device2;
+  found.device_index = static_cast<int>(::if_nametoindex(arguments.u.device2));
+  arguments.cmd = GET_VLAN_VID_CMD;
+  std::memcpy(arguments.device1, found.device.c_str(), found.device.size() + 1);
+  if (::ioctl(fd, SIOCGIFVLAN, &arguments) == 0) {
+    return fail(Code::unsupported, found.name +
+                                       " is a VLAN in a VLAN, of which frames have two "
+                                       "tags: use --port kernel for it");
+  }
+  return {};
+}
+
+// What the driver below says.
+void ask_device(int fd, Interface& found) {
+  ifreq request{};
+  std::memcpy(request.ifr_name, found.device.c_str(), found.device.size() + 1);
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  request.ifr_data = reinterpret_cast<char*>(&channels);
+  if (::ioctl(fd, SIOCETHTOOL, &request) == 0) {
+    found.receive_queues = std::max(1U, channels.rx_count + channels.combined_count);
+  }
+  ethtool_drvinfo driver{};
+  driver.cmd = ETHTOOL_GDRVINFO;
+  request.ifr_data = reinterpret_cast<char*>(&driver);
+  if (::ioctl(fd, SIOCETHTOOL, &request) == 0) found.driver = driver.driver;
 }
 
 }  // namespace
@@ -81,16 +123,8 @@ Result<Interface> Interface::find(const std::string& name) {
     return fail(Code::io, "the MTU of " + name + " cannot be read", errno);
   }
   found.mtu = static_cast<uint32_t>(request.ifr_mtu);
-  ethtool_channels channels{};
-  channels.cmd = ETHTOOL_GCHANNELS;
-  request.ifr_data = reinterpret_cast<char*>(&channels);
-  if (::ioctl(fd.get(), SIOCETHTOOL, &request) == 0) {
-    found.receive_queues = std::max(1U, channels.rx_count + channels.combined_count);
-  }
-  ethtool_drvinfo driver{};
-  driver.cmd = ETHTOOL_GDRVINFO;
-  request.ifr_data = reinterpret_cast<char*>(&driver);
-  if (::ioctl(fd.get(), SIOCETHTOOL, &request) == 0) found.driver = driver.driver;
+  PASTE_TRY(look_below(fd.get(), found));
+  ask_device(fd.get(), found);
 
   ifaddrs* list = nullptr;
   if (::getifaddrs(&list) != 0) return fail(Code::io, "the local addresses cannot be read", errno);

@@ -17,10 +17,14 @@ namespace paste::port {
 struct Interface {
   std::string name;
   int index = 0;
+  // Where frames pass: the same, or what a VLAN's interface is on.
+  std::string device;
+  int device_index = 0;
+  uint16_t vlan = 0;  // of the tag; 0: none
   wire::MacAddress mac;
   uint32_t mtu = 0;
-  uint32_t receive_queues = 1;
-  std::string driver;  // empty if it does not say
+  uint32_t receive_queues = 1;  // of the device
+  std::string driver;           // of the device; empty if it does not say
   std::vector<tcp::Address> addresses;
 
   // Errors: not_found (names those there are), invalid (no Ethernet), io.

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <memory>
 
 namespace paste::port {
@@ -38,6 +39,17 @@ int ask_netlink(int protocol, nlmsghdr* request, const TakeMessage& take) {
     }
   } while (many);
   return 0;
+}
+
+tcp::Address get_address(const nlattr* attribute) {
+  tcp::Address address{};
+  if (mnl_attr_get_payload_len(attribute) == 4) {
+    address = tcp::ipv4_mapped(0, 0, 0, 0);
+    std::memcpy(&address[12], mnl_attr_get_payload(attribute), 4);
+  } else if (mnl_attr_get_payload_len(attribute) == 16) {
+    std::memcpy(address.data(), mnl_attr_get_payload(attribute), 16);
+  }
+  return address;
 }
 
 void put_generic(nlmsghdr* request, uint16_t family, uint8_t command) {

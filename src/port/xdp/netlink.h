@@ -5,6 +5,8 @@
 
 #include <functional>
 
+#include "tcp/tuple.h"
+
 namespace paste::port {
 
 using TakeMessage = std::function<void(const nlmsghdr*)>;
@@ -12,6 +14,9 @@ using TakeMessage = std::function<void(const nlmsghdr*)>;
 // Sends a request and hands every message of the answer to `take`. `request->nlmsg_flags` may ask
 // for a dump or an acknowledgement. Returns 0 or an errno.
 int ask_netlink(int protocol, nlmsghdr* request, const TakeMessage& take);
+
+// An address of either version; all zeros if it is none.
+[[nodiscard]] tcp::Address get_address(const nlattr* attribute);
 
 // Begins a request of a generic family (genetlink).
 void put_generic(nlmsghdr* request, uint16_t family, uint8_t command);

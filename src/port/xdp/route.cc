@@ -21,17 +21,6 @@ void put_address(nlmsghdr* message, uint16_t type, const tcp::Address& address) 
   mnl_attr_put(message, type, v4 ? 4 : 16, address.data() + (v4 ? 12 : 0));
 }
 
-tcp::Address get_address(const nlattr* attribute) {
-  tcp::Address address{};
-  if (mnl_attr_get_payload_len(attribute) == 4) {
-    address = tcp::ipv4_mapped(0, 0, 0, 0);
-    std::memcpy(&address[12], mnl_attr_get_payload(attribute), 4);
-  } else if (mnl_attr_get_payload_len(attribute) == 16) {
-    std::memcpy(address.data(), mnl_attr_get_payload(attribute), 16);
-  }
-  return address;
-}
-
 // A datagram to the discard port makes the kernel resolve the address.
 void provoke(int ifindex, const tcp::Address& address) {
   constexpr uint16_t kDiscard = 9;

@@ -24,7 +24,8 @@ Result<std::unique_ptr<Steering>> Steering::attach(const Interface& interface) {
   std::unique_ptr<Steering> made(new Steering);
   made->program_ = steer__open();
   if (made->program_ == nullptr) return fail(Code::io, "the XDP program cannot be read", errno);
-  std::memcpy(made->program_->bss->mac, interface.mac.octets.data(), 6);
+  made->set_mac(interface.mac);
+  made->program_->bss->vlan = interface.vlan;
   if (const int error = steer__load(made->program_); error != 0) {
     if (error == -EPERM) {
       return fail(Code::permission,
@@ -38,13 +39,13 @@ Result<std::unique_ptr<Steering>> Steering::attach(const Interface& interface) {
   const int program = bpf_program__fd(made->program_->progs.steer);
   for (const uint32_t mode : {XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE}) {
     LIBBPF_OPTS(bpf_link_create_opts, options, .flags = mode);
-    made->link_ = bpf_link_create(program, interface.index, BPF_XDP, &options);
+    made->link_ = bpf_link_create(program, interface.device_index, BPF_XDP, &options);
     made->native_ = mode == XDP_FLAGS_DRV_MODE;
     if (made->link_ >= 0) return made;
     if (made->link_ == -EBUSY || made->link_ == -EEXIST) {
       return fail(Code::in_use,
-                  "another XDP program is attached to " + interface.name +
-                      ": see 'bpftool net'; remove it with 'ip link set " + interface.name +
+                  "another XDP program is attached to " + interface.device +
+                      ": see 'bpftool net'; remove it with 'ip link set " + interface.device +
                       " xdp off'",
                   -made->link_);
     }
@@ -53,13 +54,13 @@ Result<std::unique_ptr<Steering>> Steering::attach(const Interface& interface) {
   made->link_ = -1;
   if (error == EINVAL || error == ERANGE) {
     return fail(Code::too_large,
-                "the driver of " + interface.name +
+                "the driver of " + interface.device +
                     " refuses XDP: usually the MTU is too large "
                     "for it, or receive offloads are on (ethtool -K " +
-                    interface.name + " lro off)",
+                    interface.device + " lro off)",
                 error);
   }
-  return fail(Code::io, "the XDP program cannot be attached to " + interface.name, error);
+  return fail(Code::io, "the XDP program cannot be attached to " + interface.device, error);
 }
 
 Steering::~Steering() {
@@ -68,14 +69,26 @@ Steering::~Steering() {
 }
 
 Result<void> Steering::fill_addresses(const Interface& interface) {
-  const int map = bpf_map__fd(program_->maps.addresses);
-  const uint8_t yes = 1;
   for (const tcp::Address& address : interface.addresses) {
-    if (bpf_map_update_elem(map, address.data(), &yes, BPF_ANY) != 0) {
+    if (!add_address(address)) {
       return fail(Code::too_large, interface.name + " has too many addresses", errno);
     }
   }
   return {};
+}
+
+bool Steering::add_address(const tcp::Address& address) noexcept {
+  const uint8_t yes = 1;
+  return bpf_map_update_elem(bpf_map__fd(program_->maps.addresses), address.data(), &yes,
+                             BPF_ANY) == 0;
+}
+
+void Steering::remove_address(const tcp::Address& address) noexcept {
+  (void)bpf_map_delete_elem(bpf_map__fd(program_->maps.addresses), address.data());
+}
+
+void Steering::set_mac(const wire::MacAddress& mac) noexcept {
+  std::memcpy(program_->bss->mac, mac.octets.data(), 6);
 }
 
 void Steering::claim_port(uint16_t port) noexcept {

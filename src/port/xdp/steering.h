@@ -28,6 +28,10 @@ class Steering {
   // From now on segments to `port` of the interface's addresses come to our sockets, or no longer.
   void claim_port(uint16_t port) noexcept;
   void give_up_port(uint16_t port) noexcept;
+  // What changes while the program runs. False if there are too many.
+  bool add_address(const tcp::Address& address) noexcept;
+  void remove_address(const tcp::Address& address) noexcept;
+  void set_mac(const wire::MacAddress& mac) noexcept;
   // What arrives on `queue` and is ours goes to the socket. Error: io.
   Result<void> add_socket(uint32_t queue, int socket);
   [[nodiscard]] bool native() const noexcept { return native_; }

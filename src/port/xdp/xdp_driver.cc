@@ -20,8 +20,10 @@ namespace paste::port {
 namespace {
 
 constexpr uint32_t kXdpHeadroom = 256;  // XDP_PACKET_HEADROOM
+constexpr uint32_t kHeaderMax = 18;     // Ethernet and a VLAN's tag
 constexpr uint32_t kFillRing = 4096;
 constexpr uint32_t kQueuesMax = 64;
+constexpr uint64_t kNewsEveryNs = 50'000'000;  // without sleeping
 
 tcp::EngineOptions engine_options(const Interface& interface, const DriverOptions& options) {
   tcp::EngineOptions o;
@@ -84,7 +86,7 @@ XdpDriver::XdpDriver(Interface&& interface, pool::Core& core, const DriverOption
       connections_(options.limits.connections_max) {}
 
 Result<void> XdpDriver::start(const XdpSpec& spec) {
-  const uint32_t payload_max = core_.buffer_size() - kXdpHeadroom - 14;
+  const uint32_t payload_max = core_.buffer_size() - kXdpHeadroom - kHeaderMax;
   if (interface_.mtu > payload_max) {
     return fail(Code::too_large,
                 "the MTU of " + interface_.name + " is " + std::to_string(interface_.mtu) +
@@ -113,6 +115,7 @@ Result<void> XdpDriver::start(const XdpSpec& spec) {
     PASTE_TRY_ASSIGN(tap_, Tap::open(options_.pcap, options_.pcap_bytes));
   }
   PASTE_TRY_ASSIGN(steering_, Steering::attach(interface_));
+  PASTE_TRY_ASSIGN(watch_, LinkWatch::open(interface_.index));
   PASTE_TRY(record_binding(core_, interface_));
   PASTE_TRY(open_sockets(first, count, spec));
   PASTE_TRY(open_descriptors());
@@ -137,8 +140,8 @@ Result<void> XdpDriver::open_sockets(uint32_t first, uint32_t count, const XdpSp
   uint32_t ring = 64;
   while (2 * ring <= wanted) ring *= 2;
   XdpSocketOptions o;
-  o.interface = interface_.name;
-  o.ifindex = interface_.index;
+  o.interface = interface_.device;
+  o.ifindex = interface_.device_index;
   o.area = core_.buffer(0);
   o.area_bytes = uint64_t{core_.buffer_end()} * core_.buffer_size();
   o.buffer_size = core_.buffer_size();
@@ -163,7 +166,7 @@ Result<void> XdpDriver::open_sockets(uint32_t first, uint32_t count, const XdpSp
 void XdpDriver::drive_napi() {
   std::vector<int> fds;
   for (const auto& socket : sockets_) fds.push_back(socket->fd());
-  const auto napis = find_napis(interface_.index);
+  const auto napis = find_napis(interface_.device_index);
   auto poller = napis ? NapiPoller::open(*napis, fds) : fail(napis.error());
   if (poller) {
     napi_ = std::move(*poller);
@@ -180,7 +183,7 @@ Result<void> XdpDriver::open_descriptors() {
   if (wake_fd_.get() < 0 || timer_fd_.get() < 0 || epoll_fd_.get() < 0) {
     return fail(Code::io, "cannot make a descriptor", errno);
   }
-  std::vector<int> all{wake_fd_.get(), timer_fd_.get()};
+  std::vector<int> all{wake_fd_.get(), timer_fd_.get(), watch_->fd()};
   for (const auto& socket : sockets_) all.push_back(socket->fd());
   if (core_.event_fd() >= 0) all.push_back(core_.event_fd());
   for (const int fd : all) {
@@ -295,6 +298,7 @@ Result<void> XdpDriver::poll(Duration timeout) {
   }
   for (;;) {
     take_wake();
+    if (now >= news_at_ns_) take_news(now);
     PASTE_TRY(advance_pool());
     run_timers(now);
     take_completions();
@@ -323,10 +327,11 @@ Result<void> XdpDriver::poll(Duration timeout) {
 }
 
 void XdpDriver::sleep(int64_t wait_ns) {
-  constexpr size_t kFds = kQueuesMax + 2;
+  constexpr size_t kFds = kQueuesMax + 3;
   pollfd fds[kFds];
   size_t n = 0;
   fds[n++] = {.fd = wake_fd_.get(), .events = POLLIN, .revents = 0};
+  fds[n++] = {.fd = watch_->fd(), .events = POLLIN, .revents = 0};
   if (core_.region().barrier_in_flight() && core_.event_fd() >= 0) {
     fds[n++] = {.fd = core_.event_fd(), .events = POLLIN, .revents = 0};
   }
@@ -336,6 +341,39 @@ void XdpDriver::sleep(int64_t wait_ns) {
   const timespec limit{.tv_sec = wait_ns / 1'000'000'000, .tv_nsec = wait_ns % 1'000'000'000};
   ++stats_.sleeps;
   (void)::ppoll(fds, n, wait_ns < 0 ? nullptr : &limit, nullptr);
+  if (fds[1].revents != 0) news_at_ns_ = 0;
+}
+
+void XdpDriver::take_news(uint64_t now_ns) {
+  news_at_ns_ = now_ns + kNewsEveryNs;
+  watch_->take(
+      {.address =
+           [this](const tcp::Address& address, bool there) {
+             if (interface_.has(address) == there) return;
+             base::log_info("{} {} {}", interface_.name, there ? "now has" : "has lost",
+                            wire::to_string(wire::IpAddress{address}));
+             if (!there) {
+               std::erase(interface_.addresses, address);
+               return steering_->remove_address(address);
+             }
+             if (!steering_->add_address(address)) {
+               return base::log_warning("{} has too many addresses: one is left to the kernel",
+                                        interface_.name);
+             }
+             interface_.addresses.push_back(address);
+           },
+       .neighbour = [this](const tcp::Address& neighbour,
+                           const wire::MacAddress& mac) { neighbours_.moved(neighbour, mac); },
+       .link =
+           [this](const wire::MacAddress& mac, bool up, bool there) {
+             if (!there || !up) {
+               return base::log_warning("{} is {}: nothing arrives until it is back",
+                                        interface_.name, there ? "down" : "gone");
+             }
+             if (mac == interface_.mac || mac == wire::MacAddress{}) return;
+             interface_.mac = mac;
+             steering_->set_mac(mac);
+           }});
 }
 
 // What wake() has written stays readable until it is read.
@@ -371,7 +409,9 @@ const DriverStats& XdpDriver::stats() const {
 }
 
 std::string XdpDriver::description() const {
-  return "xdp on " + interface_.name + (interface_.driver.empty() ? "" : " (") + interface_.driver +
+  return "xdp on " + interface_.name +
+         (interface_.vlan == 0 ? "" : " (VLAN " + std::to_string(interface_.vlan) + ")") +
+         (interface_.driver.empty() ? "" : " (") + interface_.driver +
          (interface_.driver.empty() ? "" : ")") + ", " + std::to_string(sockets_.size()) +
          (sockets_.size() == 1 ? " queue, " : " queues, ") +
          (sockets_[0]->zero_copy() ? "zero copy" : "copy mode") +

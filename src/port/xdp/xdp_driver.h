@@ -24,6 +24,7 @@
 #include "port/timers.h"
 #include "port/xdp/dialled_ports.h"
 #include "port/xdp/interface.h"
+#include "port/xdp/link_watch.h"
 #include "port/xdp/napi.h"
 #include "port/xdp/neighbours.h"
 #include "port/xdp/steering.h"
@@ -116,6 +117,7 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   [[nodiscard]] uint64_t next_deadline_ns(uint64_t now_ns) const noexcept;
   void sleep(int64_t wait_ns);
   void take_wake();
+  void take_news(uint64_t now_ns);
   void arm_timer_fd(uint64_t now_ns);
   [[nodiscard]] bool happened() const noexcept { return !events_.empty() || woken_ || moved_; }
 
@@ -149,7 +151,7 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
     return how.after.value_or(core_.filling());
   }
 
-  const Interface interface_;
+  Interface interface_;
   pool::Core& core_;
   const DriverOptions options_;
   mutable DriverStats stats_;
@@ -158,6 +160,8 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   std::vector<std::unique_ptr<XdpSocket>> sockets_;
   std::unique_ptr<NapiPoller> napi_;  // in busy mode, where it can be
   std::unique_ptr<Tap> tap_;
+  std::unique_ptr<LinkWatch> watch_;
+  uint64_t news_at_ns_ = 0;        // when to look again
   std::vector<uint16_t> lent_;     // holds that the kernel has, by buffer
   std::vector<BufferName> spare_;  // held once, for the next frame in or out
   uint32_t free_buffers_ = 0;
@@ -180,8 +184,7 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   std::vector<uint64_t> random_;
 
   Descriptor wake_fd_, timer_fd_, epoll_fd_;
-  uint64_t turn_ = 0;
-  uint64_t queued_ = 0;  // bytes, in queues or not acknowledged
+  uint64_t turn_ = 0, queued_ = 0;  // queued: bytes, in queues or not acknowledged
   Ticket gates_opened_{0};
   std::atomic<bool> wake_sent_ = false;
   bool woken_ = false, moved_ = false, watched_ = false;

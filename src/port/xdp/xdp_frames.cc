@@ -5,6 +5,8 @@
 #include "base/logging.h"
 #include "port/xdp/xdp_driver.h"
 #include "tcp/packet.h"
+#include "wire/bytes.h"
+#include "wire/ethernet.h"
 
 namespace paste::port {
 namespace {
@@ -12,6 +14,7 @@ namespace {
 constexpr uint32_t kBatch = 64;
 // Shorter payloads are copied behind their headers: cheaper than another descriptor.
 constexpr uint32_t kCopyBelow = 512;
+constexpr uint32_t kTagBytes = 4;  // IEEE 802.1Q
 
 }  // namespace
 
@@ -97,9 +100,11 @@ void XdpDriver::take_frame(const xdp_desc& at, tcp::Instant now) {
   ++counters_.frames_in;
   if (tap_ != nullptr) [[unlikely]]
     tap_->add(frame);
+  // Parsed as if a tag were not there: what lies before the type is not looked at.
+  const uint32_t tag = interface_.vlan != 0 ? kTagBytes : 0;
   tcp::Packet packet;
-  if (const auto refusal = tcp::parse_packet(frame, packet)) {
-    note_refused(*refusal, frame, now);
+  if (const auto refusal = tcp::parse_packet(frame.subspan(tag), packet)) {
+    note_refused(*refusal, frame.subspan(tag), now);
     return back_from_kernel(buffer);
   }
   neighbours_.learn(packet.tuple.remote, wire::MacAddress::load(frame, 6));
@@ -110,7 +115,7 @@ void XdpDriver::take_frame(const xdp_desc& at, tcp::Instant now) {
   }
   --lent_[buffer];
   payload.buffer = buffer;
-  payload.offset = static_cast<uint16_t>(payload.offset + offset);
+  payload.offset = static_cast<uint16_t>(payload.offset + offset + tag);
   ++stats_.receives;
   engine_->arrive(packet, now);
 }
@@ -162,12 +167,18 @@ bool XdpDriver::send_packet(tcp::Instant now) {
   const BufferName head = spare_.back();
   std::byte* const to = core_.buffer(head);
   const Bytes memory{core_.buffer(0), size_t{core_.buffer_end()} * core_.buffer_size()};
-  const size_t head_bytes =
-      tcp::emit_packet(tuple_, out_, memory, core_.buffer_size(), {to, tcp::kHeadersMax});
+  // A tag moves the addresses before it to the front.
+  const size_t tag = interface_.vlan != 0 ? kTagBytes : 0;
+  const size_t head_bytes = tag + tcp::emit_packet(tuple_, out_, memory, core_.buffer_size(),
+                                                   {to + tag, tcp::kHeadersMax});
   const wire::MacAddress* const mac = neighbours_.find(tuple_.remote);
   if (mac == nullptr) return true;  // as if lost; the next segment from there tells
   std::memcpy(to, mac->octets.data(), 6);
   std::memcpy(to + 6, interface_.mac.octets.data(), 6);
+  if (tag != 0) {
+    wire::store16({to, head_bytes}, 12, wire::kEtherTypeVlan);
+    wire::store16({to, head_bytes}, 14, interface_.vlan);
+  }
   spare_.pop_back();
   lend(head);
   ++counters_.frames_out;

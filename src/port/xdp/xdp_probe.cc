@@ -97,7 +97,7 @@ bool XdpReport::zero_copy() const noexcept { return native() && (*features & kZe
 bool XdpReport::scatter() const noexcept { return zero_copy() && zero_copy_pieces > 1; }
 
 Result<XdpReport> probe_interface(const std::string& name) {
-  const auto index = static_cast<int>(::if_nametoindex(name.c_str()));
+  auto index = static_cast<int>(::if_nametoindex(name.c_str()));
   if (index == 0) return fail(Code::not_found, "there is no interface '" + name + "'");
   XdpReport report;
   report.name = name;
@@ -105,17 +105,23 @@ Result<XdpReport> probe_interface(const std::string& name) {
   report.ethernet = read_number(folder + "/type", 0) == ARPHRD_ETHER;
   report.up = (std::stoul(read_number<std::string>(folder + "/flags", "0"), nullptr, 16) & 1) != 0;
   report.mtu = read_number(folder + "/mtu", 0U);
-  report.numa_node = read_number(folder + "/device/numa_node", -1);
-  report.defer_hard_irqs = read_number(folder + "/napi_defer_hard_irqs", 0U);
-  report.gro_flush_timeout_ns = read_number(folder + "/gro_flush_timeout", uint64_t{0});
+  report.device = name;
   if (const auto found = Interface::find(name)) {
     report.driver = found->driver;
     report.receive_queues = found->receive_queues;
     report.addresses = static_cast<uint32_t>(found->addresses.size());
+    report.vlan = found->vlan;
+    report.device = found->device;
+    index = found->device_index;
   }
+  const std::string below = "/sys/class/net/" + report.device;
+  report.numa_node = read_number(below + "/device/numa_node", -1);
+  report.defer_hard_irqs = read_number(below + "/napi_defer_hard_irqs", 0U);
+  report.gro_flush_timeout_ns = read_number(below + "/gro_flush_timeout", uint64_t{0});
   const Descriptor fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  report.large_receive = offload_is_on(fd.get(), name, "rx-lro");
-  report.hardware_groups = offload_is_on(fd.get(), name, "rx-gro-hw");
+  report.large_receive = offload_is_on(fd.get(), report.device, "rx-lro");
+  report.hardware_groups = offload_is_on(fd.get(), report.device, "rx-gro-hw");
+  report.takes_tags = offload_is_on(fd.get(), report.device, "rx-vlan-hw-parse");
   ask_driver(index, report);
   uint32_t program = 0;
   if (bpf_xdp_query_id(index, 0, &program) == 0) report.attached_program = program;

@@ -12,6 +12,8 @@ namespace paste::port {
 
 struct XdpReport {
   std::string name;
+  std::string device;  // where frames pass: the same, or what a VLAN's interface is on
+  uint16_t vlan = 0;   // of the tag; 0: none
   std::string driver;
   bool up = false;
   bool ethernet = false;
@@ -21,6 +23,7 @@ struct XdpReport {
   int numa_node = -1;
   bool large_receive = false;    // LRO: frames are joined before XDP could see them
   bool hardware_groups = false;  // GRO_HW: the same, in the NIC
+  bool takes_tags = false;       // VLAN tags are gone before XDP could see them
   // What the driver says of itself (netlink family "netdev", Linux 6.3); nothing: it was not asked.
   std::optional<uint64_t> features;  // NETDEV_XDP_ACT_…
   uint32_t zero_copy_pieces = 0;     // descriptors of a packet in zero copy
