@@ -68,8 +68,7 @@ class Connection {
   [[nodiscard]] Result<> mark_urgent();
   // How many of the bytes to be read are urgent (RFC 9293 MUST-33).
   [[nodiscard]] uint32_t urgent_bytes() const noexcept;
-  // Ends our direction after what was written (a half-close). Error: closed.
-  [[nodiscard]] Result<> shutdown();
+  [[nodiscard]] Result<> shutdown();  // after what was written: a half-close. Error: closed
   // shutdown(), and what arrives is answered with a reset (SHLD-3). In SYN-SENT: the end.
   [[nodiscard]] Result<> close();
   // RFC 9293 §3.10.5: with a reset, if the state has one.
@@ -80,6 +79,7 @@ class Connection {
   // The peer sent FIN and everything before it was delivered.
   [[nodiscard]] bool peer_finished() const noexcept { return peer_finished_; }
   [[nodiscard]] Seq rcv_nxt() const noexcept { return rcv_nxt_; }
+  [[nodiscard]] uint16_t advertised() const noexcept { return window_.field(rcv_nxt_); }
   [[nodiscard]] bool opened() const noexcept { return opened_; }
   [[nodiscard]] const SendState& send_state() const noexcept { return send_; }
   // nullptr while nothing waits to be sent or is in flight, and for some time more or less.

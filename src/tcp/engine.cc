@@ -137,6 +137,7 @@ void Engine::settle(uint32_t index, Instant now) {
   const Timestamps* timestamps = connection.timestamps();
   TimeWaitEntry entry{
       .tuple = here.tuple, .snd_nxt = connection.send_state().nxt, .rcv_nxt = connection.rcv_nxt()};
+  entry.window = connection.advertised();
   if (timestamps != nullptr) {
     entry.timestamps = true;
     entry.ts_recent = timestamps->echo();

@@ -73,6 +73,7 @@ bool Engine::arrive_in_time_wait(const Packet& packet, Instant now) {
   Segment ack;
   ack.seq = entry->snd_nxt;
   ack.ack = entry->rcv_nxt;
+  ack.window = entry->window;
   ack.flags = kAck;
   if (entry->timestamps) {
     ack.options.timestamps = true;

@@ -78,6 +78,10 @@ class ReceiveWindow {
   [[nodiscard]] uint32_t window(Seq rcv_nxt) const noexcept {
     return right_edge_ > rcv_nxt ? SeqRange{rcv_nxt, right_edge_}.length() : 0;
   }
+  // The same as the field of a segment that promises nothing new.
+  [[nodiscard]] uint16_t field(Seq rcv_nxt) const noexcept {
+    return static_cast<uint16_t>(window(rcv_nxt) >> shift_);
+  }
 
   // Notes bytes that the program read. `rtt` is the best estimate known; zero: not known yet.
   void on_delivered(Instant now, Duration rtt, uint32_t bytes) noexcept;

@@ -17,6 +17,7 @@ struct TimeWaitEntry {
   uint32_t ts_recent = 0;
   uint32_t ts_offset = 0;
   bool timestamps = false;  // the connection used them
+  uint16_t window = 0;      // the field that was advertised last (RFC 9293 SHLD-14)
   Instant expires{};        // set by the table
 };
 static_assert(sizeof(TimeWaitEntry) <= 64);

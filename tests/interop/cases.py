@@ -15,18 +15,18 @@ FACTORS = {
 }
 
 
-def pairwise(seed):
+def pairwise(seed, factors=FACTORS):
     """Cases such that every two values of different factors meet; greedy, the same each time."""
     prng = random.Random(seed)
-    names = list(FACTORS)
+    names = list(factors)
     missing = {((a, x), (b, y)) for a, b in itertools.combinations(names, 2)
-               for x in FACTORS[a] for y in FACTORS[b]}
+               for x in factors[a] for y in factors[b]}
     cases = []
     while missing:
         best, best_pairs = None, set()
         (a, x), (b, y) = prng.choice(sorted(missing, key=repr))
         for _ in range(30):
-            case = {name: prng.choice(values) for name, values in FACTORS.items()} | {a: x, b: y}
+            case = {name: prng.choice(values) for name, values in factors.items()} | {a: x, b: y}
             pairs = missing & set(itertools.combinations(case.items(), 2))
             if len(pairs) > len(best_pairs):
                 best, best_pairs = case, pairs

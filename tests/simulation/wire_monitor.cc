@@ -47,7 +47,7 @@ WireMonitor::WireMonitor(Options options)
     : options_(std::move(options)), taps_{Tap(*this, 0), Tap(*this, 1)} {}
 
 void WireMonitor::complain(int end, const tcp::Segment& segment, const char* what) {
-  if (!problem_.empty()) return;
+  if (!problem_.empty() || !options_.judged[index(end)]) return;
   const auto relative = [](Seq s, Seq base) { return std::to_string(s - base); };
   const End& e = at(end);
   problem_ = std::string("on the wire, at ") + std::to_string(now_.ns / 1000) + " us, end " +

@@ -35,6 +35,7 @@ class WireMonitor {
     // Segments that its TCP dropped; rules on what it answers to them do not hold.
     std::function<uint64_t(int end)> dropped = nullptr;
     bool at_once = true;  // each frame is answered before the next is delivered
+    std::array<bool, 2> judged = {true, true};
   };
   explicit WireMonitor(Options options);
   WireMonitor() : WireMonitor(Options{}) {}

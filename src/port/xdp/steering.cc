@@ -22,6 +22,10 @@ void keep_libbpf_quiet() {
 Result<std::unique_ptr<Steering>> Steering::attach(const Interface& interface) {
   keep_libbpf_quiet();
   std::unique_ptr<Steering> made(new Steering);
+  // Asked for now: a confined program reads no files.
+  const int processors = libbpf_num_possible_cpus();
+  if (processors <= 0) return fail(Code::io, "the processors cannot be counted", -processors);
+  made->processors_ = static_cast<size_t>(processors);
   made->program_ = steer__open();
   if (made->program_ == nullptr) return fail(Code::io, "the XDP program cannot be read", errno);
   made->set_mac(interface.mac);
@@ -109,8 +113,7 @@ Result<void> Steering::add_socket(uint32_t queue, int socket) {
 }
 
 Steering::Counts Steering::counts() const {
-  const int cpus = libbpf_num_possible_cpus();
-  std::vector<uint64_t> each(cpus > 0 ? static_cast<size_t>(cpus) : 1);
+  std::vector<uint64_t> each(processors_);
   Counts counts;
   uint64_t* const sums[] = {&counts.redirected, &counts.fragments, &counts.no_socket};
   for (uint32_t key = 0; key < std::size(sums); ++key) {

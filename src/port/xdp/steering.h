@@ -50,6 +50,7 @@ class Steering {
   steer* program_ = nullptr;
   int link_ = -1;
   bool native_ = false;
+  size_t processors_ = 1;
 };
 
 }  // namespace paste::port
