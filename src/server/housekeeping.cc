@@ -15,8 +15,11 @@ constexpr uint32_t kScrubStep = 8;           // records between looks at the clo
 void Housekeeping::tick() {
   if (context_.core.failed()) return;
   scrub();
-  if (++ticks_ % kTicksPerSecond != 0) return;
-  retain();
+  const bool second = ++ticks_ % kTicksPerSecond == 0;
+  // A small pool under load fills in less than a second.
+  const uint32_t buffers = context_.core.buffer_end() - context_.core.first_buffer();
+  if (second || context_.core.stats().buffers_free < buffers / 4) retain();
+  if (!second) return;
   seal_idle();
 }
 

@@ -86,6 +86,9 @@ Result<log::Appended> HttpFront::append_once(Connection& c, log::Log*& log) {
   }
   const log::AppendOptions options{.time_ns = context_.wall_ns};
   if (!context_.options.copy) return log->append(c.body.slices, options);
+  if (c.body.slices.size() == 1) {
+    return log->append_bytes(context_.core.bytes(c.body.slices[0]), options);
+  }
   copy_.clear();
   for (const Slice s : c.body.slices) copy_ += as_text(context_.core.bytes(s));
   return log->append_bytes(as_bytes(copy_), options);

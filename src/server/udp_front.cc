@@ -16,6 +16,7 @@ Result<log::Appended> UdpFront::append_once(std::string_view log_name,
   }
   const log::AppendOptions options{.time_ns = context_.wall_ns};
   if (context_.options.copy) {
+    if (slices.size() == 1) return log->append_bytes(context_.core.bytes(slices[0]), options);
     text_.clear();
     for (const Slice s : slices) text_ += as_text(context_.core.bytes(s));
     return log->append_bytes(as_bytes(text_), options);

@@ -82,8 +82,9 @@ def attached():
 
 
 def check_large_records_both_ways(given):
-    with harness.temporary_directory(True) as directory, start(given, directory) as server:
-        for size in (0, 1, 1460, 1461, 100_000, 40 << 20):
+    with harness.temporary_directory(True) as directory, \
+            start(given, directory, size="512MiB") as server:
+        for size in (0, 1, 1460, 1461, 100_000, 50 << 20, 50 << 20):
             record = os.urandom(size)
             lsn = server.append("large", record)
             status, _, got = server.request("GET", f"/log/large?from={lsn}&limit=1", headers={

@@ -67,9 +67,15 @@ Result<std::unique_ptr<Steering>> Steering::attach(const Interface& interface) {
   return fail(Code::io, "the XDP program cannot be attached to " + interface.device, error);
 }
 
+std::unique_ptr<Steering> Steering::none() {
+  std::unique_ptr<Steering> made(new Steering);
+  made->native_ = true;
+  return made;
+}
+
 Steering::~Steering() {
   if (link_ >= 0) ::close(link_);
-  steer__destroy(program_);
+  if (program_ != nullptr) steer__destroy(program_);
 }
 
 Result<void> Steering::fill_addresses(const Interface& interface) {
@@ -82,24 +88,29 @@ Result<void> Steering::fill_addresses(const Interface& interface) {
 }
 
 bool Steering::add_address(const tcp::Address& address) noexcept {
+  if (program_ == nullptr) return true;
   const uint8_t yes = 1;
   return bpf_map_update_elem(bpf_map__fd(program_->maps.addresses), address.data(), &yes,
                              BPF_ANY) == 0;
 }
 
 void Steering::remove_address(const tcp::Address& address) noexcept {
+  if (program_ == nullptr) return;
   (void)bpf_map_delete_elem(bpf_map__fd(program_->maps.addresses), address.data());
 }
 
 void Steering::set_mac(const wire::MacAddress& mac) noexcept {
+  if (program_ == nullptr) return;
   std::memcpy(program_->bss->mac, mac.octets.data(), 6);
 }
 
 void Steering::claim_port(uint16_t port) noexcept {
+  if (program_ == nullptr) return;
   __atomic_fetch_or(&program_->bss->ports[port / 64], uint64_t{1} << port % 64, __ATOMIC_RELAXED);
 }
 
 void Steering::give_up_port(uint16_t port) noexcept {
+  if (program_ == nullptr) return;
   __atomic_fetch_and(&program_->bss->ports[port / 64], ~(uint64_t{1} << port % 64),
                      __ATOMIC_RELAXED);
 }
@@ -115,6 +126,7 @@ Result<void> Steering::add_socket(uint32_t queue, int socket) {
 Steering::Counts Steering::counts() const {
   std::vector<uint64_t> each(processors_);
   Counts counts;
+  if (program_ == nullptr) return counts;
   uint64_t* const sums[] = {&counts.redirected, &counts.fragments, &counts.no_socket};
   for (uint32_t key = 0; key < std::size(sums); ++key) {
     if (bpf_map_lookup_elem(bpf_map__fd(program_->maps.counts), &key, each.data()) != 0) continue;

@@ -21,6 +21,8 @@ class Steering {
   // In the driver if it can, else in the kernel's generic hook, which is slower.
   // Errors: permission, in_use (another program is attached), unsupported, io.
   static Result<std::unique_ptr<Steering>> attach(const Interface& interface);
+  // Of a model of a NIC, whose frames are all ours.
+  static std::unique_ptr<Steering> none();
   ~Steering();
   Steering(const Steering&) = delete;
   Steering& operator=(const Steering&) = delete;

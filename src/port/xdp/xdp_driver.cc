@@ -118,8 +118,24 @@ Result<void> XdpDriver::start(const XdpSpec& spec) {
   PASTE_TRY_ASSIGN(watch_, LinkWatch::open(interface_.index));
   PASTE_TRY(record_binding(core_, interface_));
   PASTE_TRY(open_sockets(first, count, spec));
-  PASTE_TRY(open_descriptors());
+  PASTE_TRY(begin());
   if (options_.polling == Polling::busy) drive_napi();
+  return {};
+}
+
+Result<std::unique_ptr<XdpDriver>> XdpDriver::open_model(Interface interface, NicRings& nic,
+                                                         pool::Core& core,
+                                                         const DriverOptions& options) {
+  std::unique_ptr<XdpDriver> made(new XdpDriver(std::move(interface), core, options));
+  made->steering_ = Steering::none();
+  PASTE_TRY_ASSIGN(auto socket, XdpSocket::open_model(made->socket_options(1), nic));
+  made->sockets_.push_back(std::move(socket));
+  PASTE_TRY(made->begin());
+  return made;
+}
+
+Result<void> XdpDriver::begin() {
+  PASTE_TRY(open_descriptors());
   tcp::EngineKeys keys;
   for (tcp::SipKey* key :
        {&keys.isn, &keys.timestamps, &keys.cookies, &keys.table, &keys.ports, &keys.port_groups}) {
@@ -132,11 +148,11 @@ Result<void> XdpDriver::start(const XdpSpec& spec) {
   return {};
 }
 
-Result<void> XdpDriver::open_sockets(uint32_t first, uint32_t count, const XdpSpec& spec) {
+XdpSocketOptions XdpDriver::socket_options(uint32_t queues) const {
   // At most a quarter of the pool is posted, so that a small one serves writes, too.
   const uint32_t quarter = (core_.buffer_end() - core_.first_buffer()) / 4;
   const uint32_t wanted =
-      std::clamp(std::min(options_.limits.receive_buffers, quarter) / count, 64U, kFillRing);
+      std::clamp(std::min(options_.limits.receive_buffers, quarter) / queues, 64U, kFillRing);
   uint32_t ring = 64;
   while (2 * ring <= wanted) ring *= 2;
   XdpSocketOptions o;
@@ -148,6 +164,11 @@ Result<void> XdpDriver::open_sockets(uint32_t first, uint32_t count, const XdpSp
   o.fill_ring = ring;
   o.receive_ring = ring;
   o.transmit_ring = std::min(ring, 2048U);
+  return o;
+}
+
+Result<void> XdpDriver::open_sockets(uint32_t first, uint32_t count, const XdpSpec& spec) {
+  XdpSocketOptions o = socket_options(count);
   // Zero copy needs the program in the driver; in the generic hook nothing would ever arrive.
   o.copy = spec.copy || !steering_->native();
   for (uint32_t queue = first; queue < first + count; ++queue) {
@@ -183,8 +204,11 @@ Result<void> XdpDriver::open_descriptors() {
   if (wake_fd_.get() < 0 || timer_fd_.get() < 0 || epoll_fd_.get() < 0) {
     return fail(Code::io, "cannot make a descriptor", errno);
   }
-  std::vector<int> all{wake_fd_.get(), timer_fd_.get(), watch_->fd()};
-  for (const auto& socket : sockets_) all.push_back(socket->fd());
+  std::vector<int> all{wake_fd_.get(), timer_fd_.get()};
+  if (watch_ != nullptr) all.push_back(watch_->fd());
+  for (const auto& socket : sockets_) {
+    if (socket->fd() >= 0) all.push_back(socket->fd());
+  }
   if (core_.event_fd() >= 0) all.push_back(core_.event_fd());
   for (const int fd : all) {
     epoll_event event{.events = EPOLLIN, .data = {.fd = fd}};
@@ -331,7 +355,7 @@ void XdpDriver::sleep(int64_t wait_ns) {
   pollfd fds[kFds];
   size_t n = 0;
   fds[n++] = {.fd = wake_fd_.get(), .events = POLLIN, .revents = 0};
-  fds[n++] = {.fd = watch_->fd(), .events = POLLIN, .revents = 0};
+  fds[n++] = {.fd = watch_ ? watch_->fd() : -1, .events = POLLIN, .revents = 0};
   if (core_.region().barrier_in_flight() && core_.event_fd() >= 0) {
     fds[n++] = {.fd = core_.event_fd(), .events = POLLIN, .revents = 0};
   }
@@ -346,6 +370,7 @@ void XdpDriver::sleep(int64_t wait_ns) {
 
 void XdpDriver::take_news(uint64_t now_ns) {
   news_at_ns_ = now_ns + kNewsEveryNs;
+  if (watch_ == nullptr) return;
   watch_->take(
       {.address =
            [this](const tcp::Address& address, bool there) {

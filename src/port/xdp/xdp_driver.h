@@ -42,6 +42,9 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   // (an MTU that does not fit a buffer), pool_full.
   static Result<std::unique_ptr<XdpDriver>> open(std::string_view spec, pool::Core& core,
                                                  const DriverOptions& options);
+  // On a model of a NIC: no privilege, no kernel, no interface. For tests and measurements.
+  static Result<std::unique_ptr<XdpDriver>> open_model(Interface, NicRings&, pool::Core&,
+                                                       const DriverOptions&);
   ~XdpDriver() override;
 
   // The port number is not 0: whoever keeps it from other programs has chosen it.
@@ -58,8 +61,7 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   Result<void> poll(Duration timeout) override;
   [[nodiscard]] std::span<const Event> events() const override { return events_; }
   [[nodiscard]] std::span<const Slice> received(ConnectionId connection) const override;
-  void consume(ConnectionId connection, size_t bytes) override;
-  // What is not consumed closes the window by itself.
+  void consume(ConnectionId connection, size_t bytes) override;  // what is not closes the window
   void pause(ConnectionId) override {}
   void resume(ConnectionId) override {}
   [[nodiscard]] std::span<const Datagram> datagrams() const override { return {}; }
@@ -93,7 +95,9 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
 
   XdpDriver(Interface&& interface, pool::Core& core, const DriverOptions& options);
   Result<void> start(const XdpSpec& spec);
+  [[nodiscard]] XdpSocketOptions socket_options(uint32_t queues) const;
   Result<void> open_sockets(uint32_t first, uint32_t count, const XdpSpec& spec);
+  Result<void> begin();
   Result<void> open_descriptors();
   void drive_napi();
 
@@ -161,11 +165,9 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   std::unique_ptr<NapiPoller> napi_;  // in busy mode, where it can be
   std::unique_ptr<Tap> tap_;
   std::unique_ptr<LinkWatch> watch_;
-  uint64_t news_at_ns_ = 0;        // when to look again
   std::vector<uint16_t> lent_;     // holds that the kernel has, by buffer
   std::vector<BufferName> spare_;  // held once, for the next frame in or out
   uint32_t free_buffers_ = 0;
-
   OutputStock stock_;
   ConnectionTable connections_;
   std::vector<uint32_t> above_;  // the engine's index → ours
@@ -182,16 +184,14 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   Neighbours neighbours_;
   DialledPorts dialled_;
   std::vector<uint64_t> random_;
-
   Descriptor wake_fd_, timer_fd_, epoll_fd_;
   uint64_t turn_ = 0, queued_ = 0;  // queued: bytes, in queues or not acknowledged
   Ticket gates_opened_{0};
   std::atomic<bool> wake_sent_ = false;
-  bool woken_ = false, moved_ = false, watched_ = false;
-  bool transmit_left_ = false;  // the kernel has not taken all of the ring
-  bool told_checksum_ = false;
-  bool scatter_ = false;  // packets leave in pieces
-  uint64_t timer_fd_ns_ = UINT64_MAX;
+  bool woken_ = false, moved_ = false, watched_ = false, told_checksum_ = false;
+  bool transmit_left_ = false;                          // the kernel has not taken all of the ring
+  bool scatter_ = false;                                // packets leave in pieces
+  uint64_t timer_fd_ns_ = UINT64_MAX, news_at_ns_ = 0;  // when to look at watch_ again
   tcp::FourTuple tuple_;
   tcp::Outgoing out_;
   std::unique_ptr<tcp::Engine> engine_;

@@ -128,7 +128,14 @@ bool XdpDriver::receive(uint64_t now_ns) {
     const uint32_t there = socket->receive.available();
     const uint32_t n = std::min(there, kBatch);
     more = more || there > n;
-    for (uint32_t i = 0; i < n; ++i) take_frame(socket->receive.take(), now);
+    for (uint32_t i = 0; i < n; ++i) {
+      const xdp_desc frame = socket->receive.take();
+      if (i + 1 < n) {
+        const xdp_desc& next = socket->receive.front();
+        prefetch(core_.buffer(0) + next.addr, next.len);
+      }
+      take_frame(frame, now);
+    }
     if (n != 0) socket->receive.give_back();
   }
   refill();

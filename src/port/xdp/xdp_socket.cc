@@ -100,6 +100,28 @@ Result<void> XdpSocket::make_rings() {
   return {};
 }
 
+Result<std::unique_ptr<XdpSocket>> XdpSocket::open_model(const XdpSocketOptions& options,
+                                                         NicRings& nic) {
+  constexpr size_t kLine = 64;
+  const xdp_ring_offset at{.producer = 0, .consumer = kLine, .desc = 3 * kLine, .flags = 2 * kLine};
+  std::unique_ptr<XdpSocket> made(new XdpSocket(options));
+  const auto ring = [&]<typename Entry>(XdpRing<Entry>& ours, XdpRing<Entry>& theirs,
+                                        uint32_t size) -> Result<void> {
+    const size_t bytes = at.desc + size * sizeof(Entry);
+    void* memory =
+        ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return fail(Code::io, "no memory for a ring", errno);
+    made->mappings_[made->mapped_++] = {memory, bytes};
+    ours = theirs = XdpRing<Entry>(static_cast<std::byte*>(memory), at, size);
+    return {};
+  };
+  PASTE_TRY(ring(made->fill, nic.fill, options.fill_ring));
+  PASTE_TRY(ring(made->completion, nic.completion, 2 * options.transmit_ring));
+  PASTE_TRY(ring(made->receive, nic.receive, options.receive_ring));
+  PASTE_TRY(ring(made->transmit, nic.transmit, options.transmit_ring));
+  return made;
+}
+
 Result<void> XdpSocket::bind() {
   sockaddr_xdp address{.sxdp_family = AF_XDP,
                        .sxdp_flags = 0,

@@ -45,6 +45,8 @@ class XdpRing {
     return std::atomic_ref<uint32_t>(*producer_).load(std::memory_order_acquire) - next_;
   }
   [[nodiscard]] Entry take() noexcept { return entries_[next_++ & (size_ - 1)]; }
+  // What the next take() returns. REQUIRES: available() > 0.
+  [[nodiscard]] const Entry& front() const noexcept { return entries_[next_ & (size_ - 1)]; }
   void give_back() noexcept {
     std::atomic_ref<uint32_t>(*consumer_).store(next_, std::memory_order_release);
   }
@@ -61,6 +63,21 @@ class XdpRing {
   uint32_t size_ = 0;
   uint32_t next_ = 0;
 };
+
+// The other end of a socket's rings, for a model of a NIC in the program itself: it consumes `fill`
+// and `transmit`, and produces `completion` and `receive`.
+struct NicRings {
+  XdpRing<uint64_t> fill;
+  XdpRing<uint64_t> completion;
+  XdpRing<xdp_desc> receive;
+  XdpRing<xdp_desc> transmit;
+};
+
+// Begins to fetch a frame that is looked at soon: the NIC, or another core, has written it.
+inline void prefetch(const std::byte* frame, uint32_t length) noexcept {
+  constexpr uint32_t kLine = 64;
+  for (uint32_t at = 0; at < length; at += kLine) __builtin_prefetch(frame + at);
+}
 
 struct XdpSocketOptions {
   std::string interface;  // for messages
@@ -82,6 +99,9 @@ class XdpSocket {
   // Errors: permission, in_use (queue taken), unsupported, too_large (locked memory), io; each says
   // what to do.
   static Result<std::unique_ptr<XdpSocket>> open(const XdpSocketOptions& options);
+  // Without the kernel: whoever has `nic` plays its part, in any one thread. Never needs a wake-up.
+  static Result<std::unique_ptr<XdpSocket>> open_model(const XdpSocketOptions& options,
+                                                       NicRings& nic);
   ~XdpSocket();
   XdpSocket(const XdpSocket&) = delete;
   XdpSocket& operator=(const XdpSocket&) = delete;
