@@ -76,22 +76,36 @@ void Trial::add(const Explorer& explorer) {
 }
 
 void Trial::observe(ShadowRegion& region, Explorer& explorer, Life& life, CrashOf crash) {
-  region.set_observer([this, &explorer, &life, crash](const ShadowRegion& now, ShadowRegion::Event,
-                                                      Site) {
-    if (life.depth == 0 && !life.random.chance(moment_percent_)) return;
-    const uint64_t epoch = life.epoch_base + life.model->epoch();
-    if (crash == CrashOf::power) {
-      explorer.power(now, epoch, [&](std::span<std::byte> image) { return inspect(image, life); });
-      return;
-    }
-    explorer.process(now, epoch, [&](std::span<std::byte> image) {
-      std::unique_ptr<ShadowRegion> next;
-      if (life.random.chance(next_life_percent(life))) next = now.after_process_crash(image);
-      std::string wrong = inspect(image, life);
-      if (wrong.empty() && next) wrong = second_life(std::move(next), life);
-      return wrong;
-    });
-  });
+  region.set_observer(
+      [this, &explorer, &life, crash](const ShadowRegion& now, ShadowRegion::Event, Site) {
+        if (life.depth == 0 && !life.random.chance(moment_percent_)) return;
+        const uint64_t epoch = life.epoch_base + life.model->epoch();
+        if (crash == CrashOf::power) {
+          explorer.power(now, epoch, [&](std::span<std::byte> image) {
+            device_goes_on(image, life);
+            return inspect(image, life);
+          });
+          return;
+        }
+        explorer.process(now, epoch, [&](std::span<std::byte> image) {
+          device_goes_on(image, life);
+          std::unique_ptr<ShadowRegion> next;
+          if (life.random.chance(next_life_percent(life))) next = now.after_process_crash(image);
+          std::string wrong = inspect(image, life);
+          if (wrong.empty() && next) wrong = second_life(std::move(next), life);
+          return wrong;
+        });
+      });
+}
+
+void Trial::device_goes_on(std::span<std::byte> image, Life& life) const {
+  if (life.work == nullptr || !life.random.chance(50)) return;
+  for (const BufferName name : life.work->posted()) {
+    const auto buffer = image.subspan(uint64_t{name} * options_.buffer_size, options_.buffer_size);
+    // A whole frame, or the beginning of one.
+    const size_t n = life.random.below(buffer.size() + 1);
+    for (size_t i = 0; i < n; ++i) buffer[i] = static_cast<std::byte>(life.random.next());
+  }
 }
 
 void Trial::disable_sites(ShadowRegion& region) const {
@@ -118,6 +132,7 @@ std::string Trial::first_life(uint64_t seed, Explorer& explorer) {
     shadow->fail_barrier(1 + static_cast<uint32_t>(life.random.below(12)));
   }
   Workload work(*store, model, seed);
+  life.work = &work;
   bool going = true;
   if (options_.script) {
     going = options_.script(work);
@@ -134,6 +149,7 @@ std::string Trial::first_life(uint64_t seed, Explorer& explorer) {
     shadow->mark();
   }
   shadow->set_observer({});
+  life.work = nullptr;
   return work.problem();
 }
 

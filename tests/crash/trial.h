@@ -29,13 +29,13 @@ enum class CrashOf : uint8_t { power, process };
 struct TrialOptions {
   pmem::Domain domain = pmem::Domain::memory;
   CrashOf crash = CrashOf::power;
-  uint64_t images = 1000;         // of the first life; later lives come on top
+  uint64_t images = 1000;  // of the first life; later lives come on top
   uint32_t operations = 64;
   uint64_t region_bytes = 384 << 10;
   uint32_t buffer_size = 2048;
-  uint32_t sample_percent = 20;     // images with oracles 4 to 7
+  uint32_t sample_percent = 20;      // images with oracles 4 to 7
   uint32_t second_life_percent = 3;  // images with oracle 8; later lives have less
-  bool fail_a_barrier = false;      // page: at some time a write fails
+  bool fail_a_barrier = false;       // page: at some time a write fails
   std::vector<pmem::Site> disabled = {};
   bool disable_in_create = true;
   uint64_t next_life_images = 60;
@@ -53,8 +53,8 @@ struct TrialCounts {
   uint64_t duplicates = 0;
   uint64_t moments = 0;
   uint64_t second_lives = 0;
-  uint64_t records = 0;      // found in the images
-  uint64_t torn = 0;         // torn records that were cut off
+  uint64_t records = 0;  // found in the images
+  uint64_t torn = 0;     // torn records that were cut off
 };
 
 class Trial {
@@ -71,7 +71,11 @@ class Trial {
     uint64_t epoch_base = 0;
     uint32_t depth = 0;
     pmem::ShadowRandom random{0};
+    const Workload* work = nullptr;  // that died
   };
+  // A device does not die with the process: until the pool is opened again it goes on storing
+  // where it was told to.
+  void device_goes_on(std::span<std::byte> image, Life& life) const;
   std::string run_once(uint64_t seed);
   std::string first_life(uint64_t seed, Explorer& explorer);
   [[nodiscard]] uint32_t next_life_percent(const Life& life) const;

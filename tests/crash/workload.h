@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,8 @@ class Workload {
   bool fill_new(std::string_view name, uint32_t records) {
     return make(name) && fill(name, records);
   }
+  // Buffers that a device may store into at any time.
+  [[nodiscard]] std::span<const BufferName> posted() const noexcept { return posted_; }
   [[nodiscard]] pmem::ShadowRandom& random() noexcept { return random_; }
   [[nodiscard]] static const char* to_string(Kind kind) noexcept;
 

@@ -404,8 +404,8 @@ def check_capture(given):
         assert inbound.count(b"POST /log/tapped") == 1 and record in inbound, len(inbound)
         assert outbound.count(b"HTTP/1.1 200") == 2, len(outbound)
         assert file.with_name("x.pcap.2").stat().st_size == 0
-    done = harness.run_pst(given.pst, "serve", "--pool", "/dev/shm/none.paste", "--create",
-                           "--size", "16MiB", "--pcap", "/dev/shm/x.pcap")
+        done = harness.run_pst(given.pst, "serve", "--pool", f"{directory}/k.paste", "--create",
+                               "--size", "16MiB", "--pcap", f"{directory}/k.pcap")
     assert done.returncode != 0 and "needs an xdp port" in done.stderr, done
 
 

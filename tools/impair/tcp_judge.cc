@@ -18,11 +18,20 @@ void TcpJudge::see(tcp::Instant now, int end, Bytes frame, bool sent) {
   const std::string from = name_of(packet->tuple.remote, packet->tuple.remote_port);
   const std::string to = name_of(packet->tuple.local, packet->tuple.local_port);
   const std::string key = end == 0 ? from + " - " + to : to + " - " + from;
-  auto& monitor = monitors_[key];
   const bool opens = packet->segment.has(tcp::kSyn) && !packet->segment.has(tcp::kAck);
+  auto found = monitors_.find(key);
+  if (found == monitors_.end()) {
+    if (!opens || !sent) return;  // of what began before, nothing is known
+    if (order_.size() >= kMax) {
+      monitors_.erase(order_.front());
+      order_.pop_front();
+    }
+    order_.push_back(key);
+    found = monitors_.try_emplace(key).first;
+  }
+  auto& monitor = found->second;
   if (sent && opens && monitor != nullptr && monitor->frames() > 2) monitor.reset();
   if (monitor == nullptr) {
-    if (!opens || !sent) return;  // of what began before, nothing is known
     simulation::WireMonitor::Options options;
     options.at_once = false;
     options.judged = {true, false};

@@ -1,6 +1,7 @@
 // Sorts frames by TCP connection, and lets a monitor judge each.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -39,8 +40,11 @@ class TcpJudge {
   void see(tcp::Instant now, int end, Bytes frame, bool sent);
 
   Tap left_, right_;
-  // By addresses and ports, the left end's first. A connection from an old one's ports begins anew.
+  static constexpr size_t kMax = 8192;
+  // By addresses and ports, the left end's first. A connection from an old one's ports begins anew;
+  // the oldest are judged no longer when there are too many.
   std::map<std::string, std::unique_ptr<simulation::WireMonitor>> monitors_;
+  std::deque<std::string> order_;
   uint64_t connections_ = 0, frames_ = 0;
   std::string problem_;
 };
