@@ -42,6 +42,20 @@ int register_napi(int ring, uint8_t operation, uint32_t parameter) {
   return static_cast<int>(::syscall(SYS_io_uring_register, ring, kIoringRegisterNapi, &napi, 1));
 }
 
+// From now on the ring only waits for descriptors: a program that was taken over gets no system
+// call by it that its filter refuses. Returns 0 or an errno.
+int restrict_and_enable(io_uring& ring) {
+  io_uring_restriction only{};
+  only.opcode = IORING_RESTRICTION_SQE_OP;
+  only.sqe_op = IORING_OP_POLL_ADD;
+  const auto call = [&](unsigned operation, const void* argument, unsigned n) {
+    return static_cast<int>(::syscall(SYS_io_uring_register, ring.ring_fd, operation, argument, n));
+  };
+  const bool done = call(IORING_REGISTER_RESTRICTIONS, &only, 1) == 0 &&
+                    call(IORING_REGISTER_ENABLE_RINGS, nullptr, 0) == 0;
+  return done ? 0 : errno;
+}
+
 }  // namespace
 
 Result<std::vector<uint32_t>> find_napis(int ifindex) {
@@ -70,7 +84,7 @@ Result<std::unique_ptr<NapiPoller>> NapiPoller::open(std::span<const uint32_t> n
                                                      std::span<const int> sockets) {
   std::unique_ptr<NapiPoller> made(new NapiPoller);
   io_uring_params params{};
-  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN;
+  params.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_R_DISABLED;
   const int error = io_uring_queue_init_params(64, &made->ring_, &params);
   if (error != 0) return fail(Code::unsupported, "io_uring cannot be used", -error);
   made->open_ = true;
@@ -85,6 +99,9 @@ Result<std::unique_ptr<NapiPoller>> NapiPoller::open(std::span<const uint32_t> n
       return fail(Code::permission, "a NAPI instance cannot be told to leave its interrupts off",
                   refused);
     }
+  }
+  if (const int refused = restrict_and_enable(made->ring_); refused != 0) {
+    return fail(Code::unsupported, "io_uring cannot be restricted", refused);
   }
   for (const int fd : sockets) made->watch(fd);
   io_uring_submit(&made->ring_);
