@@ -6,7 +6,7 @@
 // A frame is ours if
 //  - its destination is the interface's own MAC address,
 //  - it has no VLAN tag, or, if the port is a VLAN's, one tag, of this VLAN,
-//  - its destination address is one of ours, its protocol TCP, and its port in the port map.
+//  - its destination address is one of ours, its protocol TCP or UDP, and its port in the port map.
 // IPv6 extension headers are followed as far as kHeadersMax. Fragments of such segments are
 // dropped and counted: RFC 9293 leaves reassembly to IP, and ours does none; the kernel would
 // answer them with a reset.
@@ -70,8 +70,9 @@ struct {
 /* The MAC address may change while the program runs. */
 __u8 mac[6];
 __u16 vlan; /* 0: frames without a tag */
-/* One bit for each TCP port that is ours; changed at any time. */
+/* One bit for each TCP port that is ours; changed at any time. The same for UDP. */
 __u64 ports[65536 / 64];
+__u64 udp_ports[65536 / 64];
 
 static __always_inline void count(__u32 what) {
   __u64* value = bpf_map_lookup_elem(&counts, &what);
@@ -81,6 +82,11 @@ static __always_inline void count(__u32 what) {
 static __always_inline int ours(__u16 port_be) {
   const __u32 port = bpf_ntohs(port_be);
   return (ports[(port >> 6) & 1023] >> (port & 63)) & 1;
+}
+
+static __always_inline int udp_ours(__u16 port_be) {
+  const __u32 port = bpf_ntohs(port_be);
+  return (udp_ports[(port >> 6) & 1023] >> (port & 63)) & 1;
 }
 
 static __always_inline int local(const struct address* address) {
@@ -133,7 +139,9 @@ static __always_inline int icmp_about_us_v6(const void* at, const void* end) {
 static __always_inline int steer_v4(struct xdp_md* ctx, const void* at, const void* end) {
   const struct iphdr* ip = at;
   if ((const void*)(ip + 1) > end || ip->version != 4 || ip->ihl < 5) return XDP_PASS;
-  if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_ICMP) return XDP_PASS;
+  if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_ICMP && ip->protocol != IPPROTO_UDP) {
+    return XDP_PASS;
+  }
   struct address to;
   map_v4(&to, ip->daddr);
   if (!local(&to)) return XDP_PASS;
@@ -141,9 +149,15 @@ static __always_inline int steer_v4(struct xdp_md* ctx, const void* at, const vo
   if (ip->protocol == IPPROTO_ICMP) {
     return icmp_about_us_v4(payload, end) ? redirect(ctx) : XDP_PASS;
   }
+  __u16 source, destination;
+  if (ip->protocol == IPPROTO_UDP) {
+    /* Datagrams in fragments are for the kernel, which puts them together. */
+    if (ip->frag_off & bpf_htons(0x3fff)) return XDP_PASS;
+    const int there = ports_at(payload, end, &source, &destination);
+    return there && udp_ours(destination) ? redirect(ctx) : XDP_PASS;
+  }
   /* Of later fragments nothing tells the port; without the first they never become a segment. */
   if (ip->frag_off & bpf_htons(0x1fff)) return XDP_PASS;
-  __u16 source, destination;
   if (!ports_at(payload, end, &source, &destination) || !ours(destination)) return XDP_PASS;
   if (ip->frag_off & bpf_htons(0x2000)) {
     count(COUNT_FRAGMENT);
@@ -178,8 +192,12 @@ static __always_inline int steer_v6(struct xdp_md* ctx, const void* at, const vo
     next = header[0];
   }
   if (next == IPPROTO_ICMPV6) return icmp_about_us_v6(payload, end) ? redirect(ctx) : XDP_PASS;
-  if (next != IPPROTO_TCP) return XDP_PASS;
   __u16 source, destination;
+  if (next == IPPROTO_UDP) {
+    const int there = !fragment && ports_at(payload, end, &source, &destination);
+    return there && udp_ours(destination) ? redirect(ctx) : XDP_PASS;
+  }
+  if (next != IPPROTO_TCP) return XDP_PASS;
   if (!ports_at(payload, end, &source, &destination) || !ours(destination)) return XDP_PASS;
   if (fragment) {
     count(COUNT_FRAGMENT);

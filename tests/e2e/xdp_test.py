@@ -251,6 +251,53 @@ def check_it_follows_what_changes(given):
         must_pass("10.9.0.1")
 
 
+DATAGRAMS = """
+import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+client = socket.socket(family, socket.SOCK_DGRAM)
+client.settimeout(5)
+client.connect((sys.argv[1], 8124))
+client.send(b"from the host itself")
+print(client.recv(64).decode().strip())
+"""
+
+
+def check_datagrams(given):
+    """UDP, each a record: small ones by the port, fragments and local ones by the kernel."""
+    with harness.temporary_directory(True) as directory, \
+            AnyAddress(given, directory, "server", "--listen", "udp://[::]:8124/grams") as server:
+        kept = []
+
+        def say(client, blob, by_the_port=True):
+            before = server.frames_in("10.9.0.1")
+            client.send(blob)
+            assert int(client.recv(64)) == len(kept) + 1
+            kept.append(blob)
+            # The look itself is some frames.
+            assert not by_the_port or server.frames_in("10.9.0.1") > before + 3
+
+        for host in ("10.9.0.1", "fd09::1"):
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family, socket.SOCK_DGRAM) as client:
+                client.settimeout(5)
+                client.connect((host, 8124))
+                for size in (1, 40, 1024, 1400, 9000):
+                    say(client, os.urandom(size), size < 1500)
+                for i in range(200):  # more than a turn's; replies come in order
+                    client.send(str(i).encode())
+                    kept.append(str(i).encode())
+                for i in range(200):
+                    assert int(client.recv(64)) == len(kept) - 199 + i
+        local = in_server_namespace(sys.executable, "-c", DATAGRAMS, "10.9.0.1")
+        assert local.stdout.strip() == str(len(kept) + 1), local
+        kept.append(b"from the host itself")
+        got = subprocess.run(
+            ["curl", "-sS", "-m", "10", "-H", "Accept: application/x-ndjson",
+             "http://10.9.0.1:8123/log/grams?limit=1000"], capture_output=True, check=True).stdout
+        found = [harness.parse_record(line)[1] for line in got.splitlines()]
+        assert found == kept, (len(found), len(kept))
+
+
 def check_vlan(given):
     """A VLAN's interface: tagged frames are ours, those without a tag are the kernel's."""
     can = subprocess.run(["ip", "link", "add", "link", "clients", "name", "try.8", "type", "vlan",
@@ -431,7 +478,7 @@ def main():
                         check_local_and_remote_clients_at_once, check_the_host_stays_whole,
                         check_closed_ports_are_refused_by_the_kernel,
                         check_bad_starts_say_what_to_do, check_doctor_knows_the_interface,
-                        check_capture, check_vlan, check_it_follows_what_changes,
+                        check_capture, check_vlan, check_datagrams, check_it_follows_what_changes,
                         check_it_sleeps_when_idle], given)
 
 

@@ -2,6 +2,7 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <array>
 
 #include "base/logging.h"
@@ -10,7 +11,7 @@ namespace paste::port {
 
 Result<ListenerId> SharedPortDriver::listen(const Endpoint& endpoint) {
   PASTE_TRY_ASSIGN(const ListenerId id, kernel_->listen(endpoint));
-  if (endpoint.transport != Transport::tcp) return id;
+  if (endpoint.transport != Transport::tcp && endpoint.transport != Transport::udp) return id;
   const Endpoint bound = kernel_->local(id);
   if (!xdp_->has(bound)) {
     base::log_warning("{} is no address of {}: its clients are served through the kernel",
@@ -52,7 +53,22 @@ Result<void> SharedPortDriver::poll(Duration timeout) {
   events_.clear();
   take_events(*xdp_, 0);
   take_events(*kernel_, 1);
+  datagrams_.assign(xdp_->datagrams().begin(), xdp_->datagrams().end());
+  for (Datagram& one : datagrams_) one.listener = above_[one.listener];
+  datagrams_.insert(datagrams_.end(), kernel_->datagrams().begin(), kernel_->datagrams().end());
   return polled;
+}
+
+Result<void> SharedPortDriver::send_datagram(ListenerId listener, const sockaddr_storage& peer,
+                                             uint32_t peer_length, Bytes bytes,
+                                             const SendOptions& how) {
+  const auto found = std::find(above_.begin(), above_.end(), listener);
+  if (found != above_.end() && !xdp_->datagrams().empty()) {
+    const auto there = static_cast<ListenerId>(found - above_.begin());
+    auto sent = xdp_->send_datagram(there, peer, peer_length, bytes, how);
+    if (sent || sent.error().code() != Code::unsupported) return sent;
+  }
+  return kernel_->send_datagram(listener, peer, peer_length, bytes, how);
 }
 
 int SharedPortDriver::fd() const {

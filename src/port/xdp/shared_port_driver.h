@@ -40,9 +40,7 @@ class SharedPortDriver final : public Driver {
   void consume(ConnectionId id, size_t bytes) override { of(id).consume(below(id), bytes); }
   void pause(ConnectionId id) override { of(id).pause(below(id)); }
   void resume(ConnectionId id) override { of(id).resume(below(id)); }
-  [[nodiscard]] std::span<const Datagram> datagrams() const override {
-    return kernel_->datagrams();
-  }
+  [[nodiscard]] std::span<const Datagram> datagrams() const override { return datagrams_; }
   Result<void> send(ConnectionId id, Bytes bytes, const SendOptions& how) override {
     return of(id).send(below(id), bytes, how);
   }
@@ -51,9 +49,7 @@ class SharedPortDriver final : public Driver {
     return of(id).send(below(id), slices, how);
   }
   Result<void> send_datagram(ListenerId listener, const sockaddr_storage& peer,
-                             uint32_t peer_length, Bytes bytes, const SendOptions& how) override {
-    return kernel_->send_datagram(listener, peer, peer_length, bytes, how);
-  }
+                             uint32_t peer_length, Bytes bytes, const SendOptions& how) override;
   [[nodiscard]] uint64_t queued(ConnectionId id) const override { return of(id).queued(below(id)); }
   [[nodiscard]] bool idle() const override { return xdp_->idle() && kernel_->idle(); }
   [[nodiscard]] std::string peer(ConnectionId id) const override { return of(id).peer(below(id)); }
@@ -80,6 +76,7 @@ class SharedPortDriver final : public Driver {
   std::unique_ptr<Driver> kernel_;
   std::vector<ListenerId> above_;  // xdp's listener → the kernel's; index 0 is not used
   std::vector<Event> events_;
+  std::vector<Datagram> datagrams_;
   mutable DriverStats stats_;
   mutable Descriptor epoll_fd_;
 };

@@ -109,6 +109,12 @@ void Steering::claim_port(uint16_t port) noexcept {
   __atomic_fetch_or(&program_->bss->ports[port / 64], uint64_t{1} << port % 64, __ATOMIC_RELAXED);
 }
 
+void Steering::claim_udp_port(uint16_t port) noexcept {
+  if (program_ == nullptr) return;
+  __atomic_fetch_or(&program_->bss->udp_ports[port / 64], uint64_t{1} << port % 64,
+                    __ATOMIC_RELAXED);
+}
+
 void Steering::give_up_port(uint16_t port) noexcept {
   if (program_ == nullptr) return;
   __atomic_fetch_and(&program_->bss->ports[port / 64], ~(uint64_t{1} << port % 64),

@@ -30,6 +30,7 @@ class Steering {
   // From now on segments to `port` of the interface's addresses come to our sockets, or no longer.
   void claim_port(uint16_t port) noexcept;
   void give_up_port(uint16_t port) noexcept;
+  void claim_udp_port(uint16_t port) noexcept;
   // What changes while the program runs. False if there are too many.
   bool add_address(const tcp::Address& address) noexcept;
   void remove_address(const tcp::Address& address) noexcept;

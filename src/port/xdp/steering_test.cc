@@ -125,6 +125,20 @@ TEST_F(SteeringTest, TakesItsPortsOnly) {
   EXPECT_EQ(run_v4(ipv4(segment(kPort))), Verdict::kernel);
 }
 
+TEST_F(SteeringTest, TakesItsDatagrams) {
+  const V4 udp{.protocol = 17};
+  program_->bss->udp_ports[99 / 64] |= uint64_t{1} << 99 % 64;
+  EXPECT_EQ(run_v4(ipv4(segment(99), udp)), Verdict::ours);
+  EXPECT_EQ(run_v6(ipv6(17, segment(99))), Verdict::ours);
+  EXPECT_EQ(run_v4(ipv4(segment(kPort), udp)), Verdict::kernel);
+  EXPECT_EQ(run_v4(ipv4(segment(99))), Verdict::kernel);
+  // The kernel puts fragments together, the first one included.
+  EXPECT_EQ(run_v4(ipv4(segment(99), {.protocol = 17, .fragment = 0x2000})), Verdict::kernel);
+  EXPECT_EQ(run_v4(ipv4(segment(99), {.protocol = 17, .fragment = 1})), Verdict::kernel);
+  const Octets first{17, 0, 0, 1, 0, 0, 0, 1};
+  EXPECT_EQ(run_v6(ipv6(44, first + segment(99))), Verdict::kernel);
+}
+
 TEST_F(SteeringTest, TakesItsAddressesOnly) {
   EXPECT_EQ(run_v4(ipv4(segment(kPort), {.destination = {10, 9, 0, 3}})), Verdict::kernel);
   EXPECT_EQ(run_v6(ipv6(6, segment(kPort), 3)), Verdict::kernel);

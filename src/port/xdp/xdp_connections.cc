@@ -370,9 +370,17 @@ Result<void> XdpDriver::send(ConnectionId id, std::span<const Slice> slices,
   return {};
 }
 
-Result<void> XdpDriver::send_datagram(ListenerId, const sockaddr_storage&, uint32_t, Bytes,
-                                      const SendOptions&) {
-  return fail(Code::invalid, "an xdp port has no listeners for datagrams: use a kernel port");
+Result<void> XdpDriver::send_datagram(ListenerId listener, const sockaddr_storage& peer, uint32_t,
+                                      Bytes bytes, const SendOptions& how) {
+  Result<void> too_large = fail(Code::unsupported, "the datagram is for the kernel to send");
+  if (bytes.size() > interface_.mtu) return too_large;
+  auto staged = stage(bytes);
+  if (staged && staged->length < bytes.size()) staged = stage(bytes);  // in a buffer of its own
+  if (!staged) return fail(Code::busy, "the pool has no room for what is to be sent");
+  core_.hold(staged->buffer);
+  auto queued = datagrams_.reply(listener, peer, *staged, ticket_of(how), interface_.mtu);
+  if (!queued) core_.release(staged->buffer);
+  return queued;
 }
 
 uint64_t XdpDriver::queued(ConnectionId id) const {

@@ -83,7 +83,8 @@ XdpDriver::XdpDriver(Interface&& interface, pool::Core& core, const DriverOption
       options_(options),
       lent_(core.buffer_end(), 0),
       stock_(core),
-      connections_(options.limits.connections_max) {}
+      connections_(options.limits.connections_max),
+      datagrams_(core) {}
 
 Result<void> XdpDriver::start(const XdpSpec& spec) {
   const uint32_t payload_max = core_.buffer_size() - kXdpHeadroom - kHeaderMax;
@@ -238,15 +239,21 @@ XdpDriver::~XdpDriver() {
 // --- Listening -----------------------------------------------------------------------------------
 
 Result<ListenerId> XdpDriver::listen(const Endpoint& endpoint) {
-  if (endpoint.transport != Transport::tcp) {
-    return fail(Code::unsupported, to_string(endpoint) + ": an xdp port listens for TCP only");
+  const bool udp = endpoint.transport == Transport::udp;
+  if (endpoint.transport != Transport::tcp && !udp) {
+    return fail(Code::unsupported, to_string(endpoint) + " is not reached by " + interface_.name);
   }
-  auto added = std::make_unique<Listener>();
+  auto added = std::make_unique<XdpListener>();
   PASTE_TRY_ASSIGN(added->address, address_of(endpoint, interface_));
   added->bound = endpoint;
   const auto id = static_cast<ListenerId>(listeners_.size() + 1);
-  PASTE_TRY(engine_->listen(added->bound.port, id, added->address));
-  steering_->claim_port(added->bound.port);
+  if (udp) {
+    PASTE_TRY(datagrams_.bind(added->bound.port, id, added->address));
+    steering_->claim_udp_port(added->bound.port);
+  } else {
+    PASTE_TRY(engine_->listen(added->bound.port, id, added->address));
+    steering_->claim_port(added->bound.port);
+  }
   listeners_.push_back(std::move(added));
   return id;
 }
@@ -265,6 +272,7 @@ void XdpDriver::stop_listening() {
   for (const auto& listener : listeners_) {
     if (listener->stopped) continue;
     listener->stopped = true;
+    if (listener->bound.transport != Transport::tcp) continue;
     engine_->stop_listening(listener->bound.port, listener->address);
   }
 }
@@ -277,6 +285,7 @@ void XdpDriver::begin_turn() {
   woken_ = moved_ = false;
   events_.clear();
   events_.swap(pending_events_);
+  datagrams_.begin_turn();
   free_buffers_ = static_cast<uint32_t>(core_.stats().buffers_free);
   for (const ConnectionId below : unwanted_) (void)engine_->abort(below);
   unwanted_.clear();

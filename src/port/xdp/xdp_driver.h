@@ -29,7 +29,8 @@
 #include "port/xdp/neighbours.h"
 #include "port/xdp/steering.h"
 #include "port/xdp/tap.h"
-#include "port/xdp/xdp_counters.h"
+#include "port/xdp/xdp_datagrams.h"
+#include "port/xdp/xdp_parts.h"
 #include "port/xdp/xdp_socket.h"
 #include "port/xdp/xdp_spec.h"
 #include "tcp/engine.h"
@@ -64,14 +65,17 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   void consume(ConnectionId connection, size_t bytes) override;  // what is not closes the window
   void pause(ConnectionId) override {}
   void resume(ConnectionId) override {}
-  [[nodiscard]] std::span<const Datagram> datagrams() const override { return {}; }
+  [[nodiscard]] std::span<const Datagram> datagrams() const override {
+    return datagrams_.arrived();
+  }
   Result<void> send(ConnectionId connection, Bytes bytes, const SendOptions& how) override;
   Result<void> send(ConnectionId connection, std::span<const Slice> slices,
                     const SendOptions& how) override;
+  // Error: unsupported: it is for the kernel's socket to send.
   Result<void> send_datagram(ListenerId, const sockaddr_storage&, uint32_t, Bytes,
                              const SendOptions&) override;
   [[nodiscard]] uint64_t queued(ConnectionId connection) const override;
-  [[nodiscard]] bool idle() const override { return queued_ == 0; }
+  [[nodiscard]] bool idle() const override { return queued_ == 0 && datagrams_.idle(); }
   [[nodiscard]] std::string peer(ConnectionId connection) const override;
   TimerId add_timer(Duration delay, uint64_t cookie) override;
   void cancel_timer(TimerId timer) override { timers_.cancel(timer); }
@@ -82,15 +86,6 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   [[nodiscard]] std::string description() const override;
 
  private:
-  struct Listener {
-    Endpoint bound;
-    tcp::Address address{};
-    bool stopped = false;
-  };
-  struct Linger {
-    uint64_t deadline_ns;
-    ConnectionId connection;
-  };
   static constexpr uint32_t kNone = UINT32_MAX;
 
   XdpDriver(Interface&& interface, pool::Core& core, const DriverOptions& options);
@@ -132,7 +127,10 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   void take_frame(const xdp_desc& frame, tcp::Instant now);
   void note_refused(const tcp::Refusal& refusal, Bytes frame, tcp::Instant now);
   void transmit(uint64_t now_ns);
+  [[nodiscard]] bool ready_to_send();
   bool send_packet(tcp::Instant now);
+  bool send_reply();
+  bool put_link_header(std::byte* frame, const tcp::Address& to);
   void tap_sent(Bytes head);
   void lend(BufferName buffer) noexcept { ++lent_[buffer]; }
   void back_from_kernel(BufferName buffer) noexcept;
@@ -171,16 +169,17 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
   OutputStock stock_;
   ConnectionTable connections_;
   std::vector<uint32_t> above_;  // the engine's index → ours
-  std::vector<std::unique_ptr<Listener>> listeners_;
+  std::vector<std::unique_ptr<XdpListener>> listeners_;
   std::vector<Event> events_, pending_events_;
   std::vector<ConnectionId> unwanted_;  // the engine's, above connections_max
   std::vector<uint32_t> dying_, dying_now_, work_, gated_, blocked_;
   Fifo<Slice>::Stock received_stock_;
-  Fifo<Linger> lingering_;
-  Fifo<Linger>::Stock lingering_stock_;
+  Fifo<XdpLinger> lingering_;
+  Fifo<XdpLinger>::Stock lingering_stock_;
   Timers timers_;
   Slice staging_{};  // `length` bytes are used; the driver holds the buffer
 
+  mutable XdpDatagrams datagrams_;
   Neighbours neighbours_;
   DialledPorts dialled_;
   std::vector<uint64_t> random_;

@@ -104,6 +104,22 @@ void XdpDriver::take_frame(const xdp_desc& at, tcp::Instant now) {
   const uint32_t tag = interface_.vlan != 0 ? kTagBytes : 0;
   tcp::Packet packet;
   if (const auto refusal = tcp::parse_packet(frame.subspan(tag), packet)) {
+    using Arrival = XdpDatagrams::Arrival;
+    const Arrival came = refusal->reason == tcp::Refused::not_tcp
+                             ? datagrams_.arrive(frame.subspan(tag), buffer, offset + tag)
+                             : Arrival::not_udp;
+    if (came == Arrival::taken) {
+      --lent_[buffer];
+      neighbours_.learn(datagrams_.last_remote(), wire::MacAddress::load(frame, 6));
+      if (++stats_.datagrams, datagrams_.arrived().size() == 1) {
+        events_.push_back({.type = EventType::datagram, .connection = {}});
+      }
+      return;
+    }
+    if (came == Arrival::refused) {
+      ++counters_.malformed;
+      return back_from_kernel(buffer);
+    }
     note_refused(*refusal, frame.subspan(tag), now);
     return back_from_kernel(buffer);
   }
@@ -156,9 +172,9 @@ void XdpDriver::tap_sent(Bytes head) {
   tap_->add({pieces, n});
 }
 
-bool XdpDriver::send_packet(tcp::Instant now) {
-  XdpSocket& socket = *sockets_[0];
-  if (socket.transmit.room() < 1 + tcp::Outgoing::kSlicesMax) {
+// There is room in the ring, and a buffer for headers in spare_.
+bool XdpDriver::ready_to_send() {
+  if (sockets_[0]->transmit.room() < 1 + tcp::Outgoing::kSlicesMax) {
     ++counters_.transmit_full;
     return false;
   }
@@ -170,6 +186,46 @@ bool XdpDriver::send_packet(tcp::Instant now) {
     }
     spare_.push_back(*taken);
   }
+  return true;
+}
+
+// False if nobody knows where the address is: as if lost; what comes from there next tells.
+bool XdpDriver::put_link_header(std::byte* frame, const tcp::Address& to) {
+  const wire::MacAddress* const mac = neighbours_.find(to);
+  if (mac == nullptr) return false;
+  std::memcpy(frame, mac->octets.data(), 6);
+  std::memcpy(frame + 6, interface_.mac.octets.data(), 6);
+  if (interface_.vlan != 0) {
+    const std::span<std::byte> header(frame, 18);
+    wire::store16(header, 12, wire::kEtherTypeVlan);
+    wire::store16(header, 14, interface_.vlan);
+  }
+  return true;
+}
+
+// The next datagram whose ticket is durable.
+bool XdpDriver::send_reply() {
+  if (!datagrams_.due() || !ready_to_send()) return false;
+  const BufferName head = spare_.back();
+  std::byte* const to = core_.buffer(head);
+  const uint32_t tag = interface_.vlan != 0 ? kTagBytes : 0;
+  tcp::Address remote;
+  const auto bytes = static_cast<uint32_t>(
+      datagrams_.emit({to + tag, core_.buffer_size() - tag}, interface_.mtu, remote));
+  if (bytes == 0 || !put_link_header(to, remote)) return true;
+  spare_.pop_back();
+  lend(head);
+  ++counters_.frames_out;
+  if (tap_ != nullptr) [[unlikely]]
+    tap_->add({to, tag + bytes});
+  sockets_[0]->transmit.put(
+      {.addr = uint64_t{head} * core_.buffer_size(), .len = tag + bytes, .options = 0});
+  return true;
+}
+
+bool XdpDriver::send_packet(tcp::Instant now) {
+  XdpSocket& socket = *sockets_[0];
+  if (!ready_to_send()) return false;
   if (!engine_->dispatch(now, tuple_, out_)) return false;
   const BufferName head = spare_.back();
   std::byte* const to = core_.buffer(head);
@@ -178,14 +234,7 @@ bool XdpDriver::send_packet(tcp::Instant now) {
   const size_t tag = interface_.vlan != 0 ? kTagBytes : 0;
   const size_t head_bytes = tag + tcp::emit_packet(tuple_, out_, memory, core_.buffer_size(),
                                                    {to + tag, tcp::kHeadersMax});
-  const wire::MacAddress* const mac = neighbours_.find(tuple_.remote);
-  if (mac == nullptr) return true;  // as if lost; the next segment from there tells
-  std::memcpy(to, mac->octets.data(), 6);
-  std::memcpy(to + 6, interface_.mac.octets.data(), 6);
-  if (tag != 0) {
-    wire::store16({to, head_bytes}, 12, wire::kEtherTypeVlan);
-    wire::store16({to, head_bytes}, 14, interface_.vlan);
-  }
+  if (!put_link_header(to, tuple_.remote)) return true;
   spare_.pop_back();
   lend(head);
   ++counters_.frames_out;
@@ -220,7 +269,7 @@ void XdpDriver::transmit(uint64_t now_ns) {
   bool any = transmit_left_;
   for (int round = 0; round < 4; ++round) {
     uint32_t sent = 0;
-    while (sent < kBatch && send_packet(now)) ++sent;
+    while (sent < kBatch && (send_reply() || send_packet(now))) ++sent;
     if (sent == 0 && !any) return;
     socket.transmit.publish();
     // Copy mode takes some descriptors at a call.
