@@ -9,8 +9,9 @@
 namespace paste::tool {
 namespace {
 
-// What fits a buffer of 2048 octets beside its headroom.
-constexpr uint32_t kMtuOfSmallBuffers = 1500;
+// What fits a buffer of 2048 octets beside XDP's headroom, Ethernet and a tag.
+constexpr uint32_t kMtuOfSmallBuffers = 2048 - 256 - 18;
+constexpr uint64_t kTransmitChecksum = 2;  // NETDEV_XSK_FLAGS_TX_CHECKSUM
 // A pool of the default size is pinned whole.
 constexpr uint64_t kLockWanted = uint64_t{1} << 30;
 
@@ -26,6 +27,12 @@ std::string polling_text(const port::XdpReport& r) {
       "by the program with --poll busy: {} instances; now napi_defer_hard_irqs {}, "
       "gro_flush_timeout {} ns",
       r.napis, r.defer_hard_irqs, r.gro_flush_timeout_ns);
+}
+
+std::string sums_text(const port::XdpReport& r) {
+  return (r.transmit_offloads & kTransmitChecksum) != 0
+             ? "checksums by software; the NIC could write them for AF_XDP, which is not used yet"
+             : "checksums by software; the driver offers none to AF_XDP";
 }
 
 }  // namespace
@@ -107,6 +114,7 @@ void print_interface(const port::XdpReport& r, const std::vector<Advice>& advice
   if (r.ethernet) {
     fmt::print("  xdp      {}\n", xdp_mode(r));
     fmt::print("  driven   {}\n", polling_text(r));
+    fmt::print("  sums     {}\n", sums_text(r));
     if (r.numa_node >= 0) fmt::print("  numa     node {}\n", r.numa_node);
   }
   for (const Advice& one : advice) {
@@ -136,6 +144,8 @@ nlohmann::json interface_json(const port::XdpReport& r, const std::vector<Advice
           {"xdp_native", r.native()},
           {"xdp_zero_copy", r.zero_copy()},
           {"xdp_zero_copy_pieces", r.zero_copy_pieces},
+          {"xdp_receive_hints", r.receive_hints},
+          {"xdp_transmit_offloads", r.transmit_offloads},
           {"xdp_program", r.attached_program},
           {"napis", r.napis},
           {"napi_defer_hard_irqs", r.defer_hard_irqs},

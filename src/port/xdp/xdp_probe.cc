@@ -49,6 +49,8 @@ void ask_driver(int ifindex, XdpReport& report) {
     each_attribute(answer, sizeof(genlmsghdr), [&](const nlattr* attribute) {
       const uint16_t type = mnl_attr_get_type(attribute);
       if (type == kNetdevDevXdpFeatures) report.features = number_of(attribute);
+      if (type == kNetdevDevReceiveHints) report.receive_hints = number_of(attribute);
+      if (type == kNetdevDevXskFeatures) report.transmit_offloads = number_of(attribute);
       if (type == kNetdevDevXdpZcMaxSegs) {
         report.zero_copy_pieces = static_cast<uint32_t>(number_of(attribute));
       }

@@ -27,6 +27,8 @@ struct XdpReport {
   // What the driver says of itself (netlink family "netdev", Linux 6.3); nothing: it was not asked.
   std::optional<uint64_t> features;  // NETDEV_XDP_ACT_…
   uint32_t zero_copy_pieces = 0;     // descriptors of a packet in zero copy
+  uint64_t receive_hints = 0;        // NETDEV_XDP_RX_METADATA_…: 1 timestamp, 2 hash, 4 VLAN tag
+  uint64_t transmit_offloads = 0;    // NETDEV_XSK_FLAGS_…: 1 timestamp, 2 checksum
   uint32_t attached_program = 0;     // the id of an XDP program that is there already
   uint32_t napis = 0;                // that can be driven from a program's own thread
   uint32_t defer_hard_irqs = 0;      // napi_defer_hard_irqs
