@@ -436,8 +436,12 @@ def main():
             seconds, result, wrong = run.result()
             print(f"{n:3} {'FAILED' if wrong else 'ok':6} {seconds:5.1f} s  {describe(case)}")
             if wrong:
-                failures += 1
                 print(f"    {wrong}\n    {json.dumps(result)}")
+                # Time is real: a machine that stood still for 200 ms makes a timeout. What is wrong
+                # in itself is wrong again.
+                _, result, wrong = pool.submit(run_case, program, n, case).result()
+                print(f"    again: {wrong or 'ok'} {json.dumps(result) if wrong else ''}")
+            failures += wrong is not None
     if not given.only:
         with concurrent.futures.ProcessPoolExecutor(1, initializer=enter_namespace) as pool:
             for role in FACTORS["role"]:
