@@ -454,6 +454,7 @@ Result<void> XdpDriver::fail_gated(Error error) {
     (void)engine_->abort(c.below);
   }
   transmit(base::monotonic_ns());
+  datagrams_.drop_waiting();
   return fail(std::move(error));
 }
 

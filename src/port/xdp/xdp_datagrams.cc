@@ -25,7 +25,12 @@ bool same(const sockaddr_storage& a, const sockaddr_storage& b) noexcept {
 
 XdpDatagrams::~XdpDatagrams() {
   begin_turn();
+  drop_waiting();
+}
+
+void XdpDatagrams::drop_waiting() {
   for (const Waiting& one : waiting_) core_.release(one.payload.buffer);
+  waiting_.clear();
 }
 
 Result<void> XdpDatagrams::bind(uint16_t port, ListenerId listener, const tcp::Address& address) {

@@ -39,6 +39,7 @@ class XdpDatagrams {
   [[nodiscard]] bool due() const noexcept {
     return !waiting_.empty() && waiting_.front().after <= core_.durable();
   }
+  void drop_waiting();  // the pool failed: nothing may be acknowledged any more
   [[nodiscard]] bool idle() const noexcept { return waiting_.empty(); }
   // Writes the next reply's frame, but for its MAC addresses; its bytes. REQUIRES: due().
   size_t emit(std::span<std::byte> frame, size_t mtu, tcp::Address& remote);

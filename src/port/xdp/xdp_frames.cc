@@ -111,7 +111,10 @@ void XdpDriver::take_frame(const xdp_desc& at, tcp::Instant now) {
     if (came == Arrival::taken) {
       --lent_[buffer];
       neighbours_.learn(datagrams_.last_remote(), wire::MacAddress::load(frame, 6));
-      if (++stats_.datagrams, datagrams_.arrived().size() == 1) {
+      ++stats_.datagrams;
+      const auto arrived = datagrams_.arrived();
+      for (const Slice slice : arrived.back().slices) stats_.received_bytes += slice.length;
+      if (arrived.size() == 1) {
         events_.push_back({.type = EventType::datagram, .connection = {}});
       }
       return;
