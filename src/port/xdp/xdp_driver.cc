@@ -145,7 +145,7 @@ Result<void> XdpDriver::begin() {
   engine_.reset(new tcp::Engine(engine_options(interface_, options_), keys, *this,
                                 tcp::Instant{base::monotonic_ns()}));
   free_buffers_ = static_cast<uint32_t>(core_.stats().buffers_free);
-  refill();
+  for (const auto& socket : sockets_) refill(socket->fill);
   return {};
 }
 
@@ -172,6 +172,7 @@ Result<void> XdpDriver::open_sockets(uint32_t first, uint32_t count, const XdpSp
   XdpSocketOptions o = socket_options(count);
   // Zero copy needs the program in the driver; in the generic hook nothing would ever arrive.
   o.copy = spec.copy || !steering_->native();
+  o.before_bind = [this](XdpRing<uint64_t>& fill) { refill(fill); };
   for (uint32_t queue = first; queue < first + count; ++queue) {
     o.queue = queue;
     o.shared_with = sockets_.empty() ? -1 : sockets_[0]->fd();

@@ -122,7 +122,7 @@ class XdpDriver final : public Driver, private tcp::EngineOwner {
 
   // Frames (xdp_frames.cc).
   void take_completions();
-  void refill();
+  void refill(XdpRing<uint64_t>& fill);
   bool receive(uint64_t now_ns);
   void take_frame(const xdp_desc& frame, tcp::Instant now);
   void note_refused(const tcp::Refusal& refusal, Bytes frame, tcp::Instant now);

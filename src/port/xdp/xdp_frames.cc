@@ -38,26 +38,24 @@ void XdpDriver::take_completions() {
   }
 }
 
-void XdpDriver::refill() {
-  for (const auto& socket : sockets_) {
-    uint32_t room = socket->fill.room();
-    if (room == 0) continue;
-    for (; room > 0; --room) {
-      BufferName buffer = kNoBuffer;
-      if (!spare_.empty()) {
-        buffer = spare_.back();
-        spare_.pop_back();
-      } else if (const auto taken = core_.take(pool::Purpose::receive)) {
-        buffer = *taken;
-      } else {
-        ++counters_.no_buffer;
-        break;
-      }
-      lend(buffer);
-      socket->fill.put(uint64_t{buffer} * core_.buffer_size());
+void XdpDriver::refill(XdpRing<uint64_t>& fill) {
+  uint32_t room = fill.room();
+  if (room == 0) return;
+  for (; room > 0; --room) {
+    BufferName buffer = kNoBuffer;
+    if (!spare_.empty()) {
+      buffer = spare_.back();
+      spare_.pop_back();
+    } else if (const auto taken = core_.take(pool::Purpose::receive)) {
+      buffer = *taken;
+    } else {
+      ++counters_.no_buffer;
+      break;
     }
-    socket->fill.publish();
+    lend(buffer);
+    fill.put(uint64_t{buffer} * core_.buffer_size());
   }
+  fill.publish();
 }
 
 // --- In ------------------------------------------------------------------------------------------
@@ -157,8 +155,8 @@ bool XdpDriver::receive(uint64_t now_ns) {
     }
     if (n != 0) socket->receive.give_back();
   }
-  refill();
   for (const auto& socket : sockets_) {
+    refill(socket->fill);
     if (socket->fill.needs_wakeup()) socket->kick_receive();
   }
   return more;

@@ -55,6 +55,7 @@ Result<std::unique_ptr<XdpSocket>> XdpSocket::open(const XdpSocketOptions& optio
     }
   }
   PASTE_TRY(made->make_rings());
+  if (options.before_bind) options.before_bind(made->fill);
   PASTE_TRY(made->bind());
   return made;
 }

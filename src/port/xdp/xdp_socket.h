@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -89,8 +90,11 @@ struct XdpSocketOptions {
   uint32_t receive_ring = 2048;  // entries; powers of two
   uint32_t fill_ring = 4096;
   uint32_t transmit_ring = 2048;
-  bool copy = false;     // do not even try zero copy
-  bool scatter = true;   // try packets of several descriptors
+  bool copy = false;    // do not even try zero copy
+  bool scatter = true;  // try packets of several descriptors
+  // Fills the fill ring before the driver first looks at it. A driver that finds it empty may ask
+  // for a wake-up late, or never, since nothing can arrive.
+  std::function<void(XdpRing<uint64_t>& fill)> before_bind = {};
   int shared_with = -1;  // a socket on another queue, whose mapping it uses; -1: registers its own
 };
 
