@@ -84,8 +84,8 @@ class XdpDriverTest : public ::testing::Test {
     out.header.window = 60'000;
     if ((flags & tcp::kSyn) != 0) out.header.options.mss = 1460;
     std::vector<std::byte> memory(2048);
-    std::memcpy(memory.data(), text.data(), text.size());
     if (!text.empty()) {
+      std::memcpy(memory.data(), text.data(), text.size());
       out.slices[0] = {0, 0, static_cast<uint16_t>(text.size())};
       out.slice_count = 1;
       out.bytes = static_cast<uint32_t>(text.size());
